@@ -1,0 +1,5 @@
+//! Free tiers that a seller names.
+
+use super::{Challenge, Seen};
+
+pub(super) fn read(_: Seen<'_>, _: &mut Challenge) {}

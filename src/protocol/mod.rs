@@ -1,0 +1,241 @@
+//! The HTTP payment dialects, without any I/O: bytes in, offers out; proof in, headers out.
+//!
+//! No socket, no clock and no wallet is known here. A new protocol is one file (or folder) beside `l402.rs`, one arm in
+//! [`read`], one variant of [`Pin`].
+
+pub mod bolt11;
+pub mod free;
+pub mod header;
+pub mod l402;
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::{money::Amount, secret::Secret};
+
+/// An answer from a seller, as far as a protocol may look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The URL that answered.
+    pub url: &'a url::Url,
+    /// The HTTP status.
+    pub status: u16,
+    /// The header fields, as received.
+    pub headers: &'a HeaderMap,
+    /// The body, already bounded.
+    pub body: &'a [u8],
+}
+
+/// What a seller's 402 says, parsed: every way to satisfy it that was found, payable or not.
+#[derive(Clone, Debug, Default)]
+pub struct Challenge {
+    /// The offers, in the order in which they were found. One that cannot be paid stays here with its objections.
+    pub offers: Vec<Offer>,
+    /// What was seen and not understood, for a person: short, cleaned, at most 16 lines.
+    pub notes: Vec<String>,
+}
+
+/// The HTTP dialect of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// No payment: a free tier that the seller names.
+    Free,
+    /// L402, or its older name LSAT.
+    L402,
+    /// x402, versions 1 and 2.
+    X402,
+    /// The Machine Payments Protocol.
+    Mpp,
+}
+
+impl Protocol {
+    /// The name used in results, SQL and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Free => "free",
+            Protocol::L402 => "l402",
+            Protocol::X402 => "x402",
+            Protocol::Mpp => "mpp",
+        }
+    }
+}
+
+/// The way money moves for an offer. A plain name: SQL stores it as text, a new rail needs no migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rail(pub &'static str);
+
+impl Rail {
+    /// No money moves.
+    pub const NONE: Rail = Rail("none");
+    /// A Lightning payment of a BOLT11 invoice.
+    pub const LIGHTNING: Rail = Rail("lightning");
+}
+
+impl fmt::Display for Rail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Real money or play money: a ledger holds one of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum World {
+    /// The main networks.
+    Main,
+    /// Regtest, simnet, testnet, signet and test chains.
+    Test,
+}
+
+impl World {
+    /// The name used in results and SQL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            World::Main => "main",
+            World::Test => "test",
+        }
+    }
+
+    /// Finds a world by its name.
+    pub fn from_name(name: &str) -> Option<World> {
+        [World::Main, World::Test].into_iter().find(|w| w.name() == name)
+    }
+}
+
+/// One reason why an offer cannot be paid. `code` is stable, `say` is for people and models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// A stable word such as `expired`, `no_amount`, `not_bound`.
+    pub code: &'static str,
+    /// One sentence, in our own words; anything a seller wrote is quoted, cleaned and bounded.
+    pub say: String,
+}
+
+impl Objection {
+    /// An objection with its sentence.
+    pub fn new(code: &'static str, say: impl Into<String>) -> Objection {
+        Objection { code, say: say.into() }
+    }
+}
+
+/// One way to satisfy a challenge.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The dialect it is written in.
+    pub protocol: Protocol,
+    /// The way the money would move.
+    pub rail: Rail,
+    /// The network by its own name: `bitcoin`, `regtest`, `eip155:8453`.
+    pub network: String,
+    /// Real or play money; `None` when the network is unknown (then there is an objection).
+    pub world: Option<World>,
+    /// The asset: `btc`, or a token's address.
+    pub asset: String,
+    /// What would actually be paid. `None` when it cannot be known, and then there is an objection.
+    pub price: Option<Amount>,
+    /// Who would be paid: a node's public key, an address. Empty when unknown.
+    pub payee: String,
+    /// What makes this payment unique on its rail, such as `ln:<payment hash>`; empty for a free offer.
+    pub rail_key: String,
+    /// When it can no longer be paid, in unix seconds.
+    pub expires_at: Option<u64>,
+    /// What paying needs.
+    pub way: Way,
+    /// Why it cannot be paid, whoever asks. Empty means that the protocol has nothing against it.
+    pub objections: Vec<Objection>,
+    /// What is worth knowing but forbids nothing, such as a token that does not say what it is bound to.
+    pub remarks: Vec<String>,
+}
+
+/// What paying an offer needs.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// The same request with one more header, without money.
+    Free {
+        /// The header's name, from a closed list.
+        name: HeaderName,
+        /// The header's value, from a closed list.
+        value: HeaderValue,
+    },
+    /// A payment.
+    Pay(Box<Pin>),
+    /// Nothing Bursar can do: the offer is only listed.
+    Listed,
+}
+
+/// What must be kept of an offer from W1 on, so that its credential can be made after a crash.
+///
+/// It holds what is secret after paying (a macaroon is half of a bearer token), so it lives only in `intent.bytes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "protocol", rename_all = "snake_case")]
+pub enum Pin {
+    /// An L402 or LSAT challenge.
+    L402(l402::Pin),
+}
+
+/// What shows that we paid.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Proof {
+    /// The 32 bytes whose SHA-256 is the invoice's payment hash, as 64 lower-case hex digits.
+    Preimage {
+        /// 64 lower-case hex digits.
+        hex: Secret,
+    },
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof([secret])")
+    }
+}
+
+/// One header that unlocks a resource. It may go to the origin it was bought from and nowhere else.
+#[derive(Clone)]
+pub struct Credential {
+    /// The header's name.
+    pub name: HeaderName,
+    /// The header's value, marked sensitive.
+    pub value: HeaderValue,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({}: [secret])", self.name)
+    }
+}
+
+impl Pin {
+    /// The dialect it belongs to.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Pin::L402(_) => Protocol::L402,
+        }
+    }
+
+    /// The BOLT11 invoice to pay, where the rail is Lightning.
+    pub fn invoice(&self) -> Option<&str> {
+        match self {
+            Pin::L402(pin) => Some(&pin.invoice),
+        }
+    }
+
+    /// The header that unlocks the resource, made of the pinned challenge and the proof. `None` when the two do not fit
+    /// together or when the result cannot stand in a header.
+    pub fn credential(&self, proof: &Proof) -> Option<Credential> {
+        match (self, proof) {
+            (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+        }
+    }
+}
+
+/// Reads every offer in a seller's answer. Never fails: what is not understood becomes a note or an objection.
+pub fn read(seen: Seen<'_>) -> Challenge {
+    let mut challenge = Challenge::default();
+    free::read(seen, &mut challenge);
+    l402::read(seen, &mut challenge);
+    challenge
+}

@@ -1,0 +1,154 @@
+//! What can pay on a rail and later say whether it did.
+//!
+//! A wallet knows nothing of HTTP or 402. It gets a [`Bill`], makes the exact bytes that it would send ([`Prepared`]),
+//! and sends them only when the ledger hands them back as a [`Committed`] intent. A new wallet is one file here.
+
+pub mod nwc;
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    ledger::{Committed, Intent},
+    money::Amount,
+    protocol::{Rail, World},
+    secret::Secret,
+};
+
+/// A boxed future, so that wallets can be chosen at run time.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is to be paid, in the rail's own terms.
+#[derive(Clone, Debug)]
+pub enum Bill {
+    /// A Lightning invoice. Everything but the text was read from it.
+    Bolt11 {
+        /// The invoice, as the seller wrote it.
+        invoice: String,
+        /// Its payment hash, 64 lower-case hex digits.
+        payment_hash: String,
+        /// Its own amount.
+        amount: Amount,
+        /// When it expires, unix seconds.
+        expires_at: u64,
+    },
+}
+
+/// The exact bytes a wallet would send to pay a bill. Making them moves nothing.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What goes over the wire (for NWC the signed event's JSON).
+    pub wire: Vec<u8>,
+    /// Until when the same bytes may be sent again, unix seconds; after that they are only looked up.
+    pub resend_until: u64,
+}
+
+/// What a wallet said to a payment.
+#[derive(Clone, Debug)]
+pub enum PaySaid {
+    /// It settled: the preimage, as 64 lower-case hex digits whose SHA-256 **was checked** against the payment hash.
+    Settled {
+        /// The proof.
+        preimage: Secret,
+        /// The fee, where the wallet tells it.
+        fee: Option<Amount>,
+    },
+    /// An authentic reply with an error code. Whether that is a "no" is for the purchase engine to decide.
+    Refused {
+        /// The wallet's code, upper case, such as `INSUFFICIENT_BALANCE`.
+        code: String,
+        /// The wallet's own words: untrusted, bounded, cleaned, without secrets.
+        message: String,
+        /// Whether these bytes were sent exactly once, by this call, over one connection.
+        sent_once: bool,
+    },
+    /// Nothing that can be relied on: no reply in time, an unreadable one, a preimage that does not hash.
+    Unknown {
+        /// One sentence for people.
+        why: String,
+    },
+}
+
+/// What a wallet said when asked about a payment.
+#[derive(Clone, Debug)]
+pub enum LookSaid {
+    /// It settled. The preimage was checked against the hash; `None` when the wallet gave none that fits.
+    Settled {
+        /// The proof, checked.
+        preimage: Option<Secret>,
+        /// The fee, where the wallet tells it.
+        fee: Option<Amount>,
+    },
+    /// On its way.
+    Pending,
+    /// The wallet says that it failed or expired.
+    Failed,
+    /// The wallet knows no such payment.
+    NotFound,
+    /// No usable answer: offline, not allowed to look up, unreadable.
+    CannotTell {
+        /// One sentence for people.
+        why: String,
+    },
+}
+
+/// What a wallet says of itself.
+#[derive(Clone, Debug)]
+pub struct WalletInfo {
+    /// The balance it reports, where it may.
+    pub balance: Option<Amount>,
+    /// Real or play money.
+    pub world: World,
+    /// The network's own name, where it tells one.
+    pub network: Option<String>,
+    /// The wallet's own name, cleaned and bounded; untrusted.
+    pub alias: Option<String>,
+    /// What it lets us do: `pay_invoice`, `lookup_invoice`, ...
+    pub methods: Vec<String>,
+}
+
+/// Why a wallet could not do something that moves no money.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WalletError {
+    /// None is configured.
+    #[error("no wallet is set up")]
+    None,
+    /// What is configured cannot be used; the sentence says how to mend it and never quotes a secret.
+    #[error("{0}")]
+    Setup(String),
+    /// It did not answer, or not sensibly. Nothing was paid.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It answered with an error code. Nothing was paid.
+    #[error("the wallet answered {code}: {message}")]
+    Said {
+        /// The wallet's code.
+        code: String,
+        /// The wallet's words, cleaned.
+        message: String,
+    },
+}
+
+/// A wallet. Only [`Wallet::pay`] moves money.
+pub trait Wallet: Send + Sync {
+    /// The kind, such as `nwc`; stored with each intent.
+    fn kind(&self) -> &'static str;
+
+    /// Whether it pays on this rail.
+    fn pays(&self, rail: Rail) -> bool;
+
+    /// The most that paying may cost on top of the price; held in every budget.
+    fn fee_cap(&self, price: Amount) -> Amount;
+
+    /// What it says of itself: world, balance, rights. The first call may connect.
+    fn info(&self) -> Boxed<'_, Result<WalletInfo, WalletError>>;
+
+    /// Makes the exact bytes that would pay `bill`. Moves nothing; may connect to learn how to encrypt.
+    fn prepare<'a>(&'a self, bill: &'a Bill) -> Boxed<'a, Result<Prepared, WalletError>>;
+
+    /// Sends a committed intent's bytes, as they are, and waits for the wallet's word for as long as it makes sense.
+    /// Never signs. Calling it again sends the same bytes.
+    fn pay<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, PaySaid>;
+
+    /// Asks what became of a committed intent. Moves nothing.
+    fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid>;
+}
