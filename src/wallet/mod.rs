@@ -133,6 +133,9 @@ pub trait Wallet: Send + Sync {
     /// The kind, such as `nwc`; stored with each intent.
     fn kind(&self) -> &'static str;
 
+    /// A public fingerprint that stays the same as long as it is the same wallet, such as `nwc:<16 hex digits>`.
+    fn id(&self) -> String;
+
     /// Whether it pays on this rail.
     fn pays(&self, rail: Rail) -> bool;
 

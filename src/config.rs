@@ -1,0 +1,498 @@
+//! What the operator decides: one TOML file and a few environment variables. Nothing here can be written by a model.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    money::{Amount, Currency},
+    secret::Secret,
+};
+
+/// The limits of one currency. `host` and `total` are optional: absent means no limit of that scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most one purchase may be priced at.
+    pub purchase: Amount,
+    /// The most a session may spend, fees included.
+    pub session: Amount,
+    /// The most a UTC calendar day may spend, fees included.
+    pub day: Amount,
+    /// The most that may ever go to one host.
+    pub host: Option<Amount>,
+    /// The most that may ever be spent.
+    pub total: Option<Amount>,
+}
+
+/// Ceilings and defaults by currency. A currency without a ceiling is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitTable {
+    /// What no tool can go beyond.
+    pub ceiling: BTreeMap<Currency, Limits>,
+    /// What a new session starts with.
+    pub default: BTreeMap<Currency, Limits>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// How long `fetch_paid` waits before it answers `pending`. At most 45 s.
+    pub answer: Duration,
+    /// How long the wallet's reply to a payment is waited for before the outcome counts as unknown.
+    pub wallet: Duration,
+    /// How long open payments are waited for when the process ends. At most 10 s.
+    pub exit: Duration,
+    /// How long a "there is no such payment" must last before it is believed.
+    pub absent: Duration,
+    /// How long after the liability ended a "no" is still doubted.
+    pub grace: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Waits {
+        Waits {
+            answer: Duration::from_secs(45),
+            wallet: Duration::from_secs(60),
+            exit: Duration::from_secs(10),
+            absent: Duration::from_secs(60),
+            grace: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Whether a free tier that a seller names is tried before paying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum FreeTier {
+    /// It is tried first.
+    #[default]
+    Prefer,
+    /// It is not used.
+    Never,
+}
+
+/// Everything the operator decided.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory of the ledger, the results and the wallet file.
+    pub home: PathBuf,
+    /// Ceilings and defaults.
+    pub limits: LimitTable,
+    /// Above these prices a person is asked first.
+    pub approval_above: BTreeMap<Currency, Amount>,
+    /// Whether free tiers are used.
+    pub free: FreeTier,
+    /// Hosts that may be paid; empty means any.
+    pub allow_hosts: Vec<String>,
+    /// Hosts that are never paid.
+    pub deny_hosts: Vec<String>,
+    /// The guarded client's settings.
+    pub http: crate::http::Settings,
+    /// The longest life of an invoice that is accepted, in seconds.
+    pub max_invoice_life_s: u64,
+    /// Deadlines.
+    pub waits: Waits,
+    /// The wallet's connection string, where there is one.
+    pub nwc: Option<Secret>,
+    /// Where a connection string is looked for.
+    pub nwc_file: PathBuf,
+    /// The session's key from the environment, or empty.
+    pub session_key: String,
+}
+
+/// Why the configuration cannot be used. Bursar pays nothing with a configuration it does not understand.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No home directory is known.
+    #[error("no data folder is known on this system: set BURSAR_HOME to a directory of your own")]
+    NoHome,
+    /// A file could not be read.
+    #[error("{path} cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The TOML is wrong.
+    #[error("{path} is not understood, so nothing can be paid until it is mended: {say}")]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        say: String,
+    },
+    /// A file that holds or decides over money is open to others.
+    #[error("{path} can be {what} by other users of this machine: run chmod {mode} {path}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "changed".
+        what: &'static str,
+        /// The mode it should have.
+        mode: &'static str,
+    },
+}
+
+/// The config file's shape; its schema is `schemas/config.schema.json`.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// Limits, in decimal text.
+    limits: LimitsSection,
+    /// When a person is asked.
+    approval: ApprovalSection,
+    /// Which sellers, and whether free tiers are used.
+    sellers: SellersSection,
+    /// Where Bursar may connect.
+    http: HttpSection,
+    /// The wallet.
+    wallet: WalletSection,
+    /// Deadlines in seconds.
+    waits: WaitsSection,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsSection {
+    /// What no tool can go beyond: only the operator writes these.
+    ceiling: BTreeMap<String, LimitsRow>,
+    /// What a new session starts with; `set_budget` moves inside the ceiling.
+    default: BTreeMap<String, LimitsRow>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsRow {
+    purchase: Option<String>,
+    session: Option<String>,
+    day: Option<String>,
+    host: Option<String>,
+    total: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ApprovalSection {
+    /// Purchases above these prices wait for a person, such as `{ sat = "500" }`.
+    above: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct SellersSection {
+    /// Only these hosts may be paid. Empty means any.
+    allow: Vec<String>,
+    /// These hosts are never paid.
+    deny: Vec<String>,
+    /// `prefer` tries a free tier that a seller names before paying, `never` does not.
+    #[schemars(with = "Option<String>")]
+    free: FreeTier,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct HttpSection {
+    /// Admits any port on loopback, over plain http too.
+    allow_loopback: bool,
+    /// More ports than 443, 80, 8080 and 8443.
+    extra_ports: Vec<u16>,
+    /// A PEM file of further certificate authorities.
+    extra_roots: Option<PathBuf>,
+    /// More request headers that a model may set.
+    allow_headers: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct WalletSection {
+    /// A file (mode 0600) that holds the NWC connection string.
+    nwc_file: Option<PathBuf>,
+    /// The longest life of an invoice that is accepted, in seconds (3600 unless told).
+    max_invoice_life: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct WaitsSection {
+    /// Seconds before `fetch_paid` answers `pending` (at most 45).
+    answer: Option<f64>,
+    /// Seconds to wait for the wallet's reply to a payment.
+    wallet: Option<f64>,
+    /// Seconds to wait for open payments at exit (at most 10).
+    exit: Option<f64>,
+    /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).
+    absent: Option<f64>,
+    /// Seconds after the liability ended during which a "no" is still doubted.
+    grace: Option<f64>,
+}
+
+/// The compiled-in limits, as the Contracts give them: purchase, session, day.
+const CEILING: [(Currency, [&str; 3]); 2] =
+    [(Currency::Sat, ["5000", "20000", "50000"]), (Currency::Usd, ["5", "20", "50"])];
+const DEFAULT: [(Currency, [&str; 3]); 2] =
+    [(Currency::Sat, ["1000", "5000", "10000"]), (Currency::Usd, ["1", "5", "10"])];
+
+fn built_in(table: [(Currency, [&str; 3]); 2]) -> BTreeMap<Currency, Limits> {
+    let amount = |c, s| Amount::parse_in(c, s).unwrap_or(Amount::zero(c));
+    table
+        .into_iter()
+        .map(|(c, [purchase, session, day])| {
+            let limits = Limits {
+                purchase: amount(c, purchase),
+                session: amount(c, session),
+                day: amount(c, day),
+                host: None,
+                total: None,
+            };
+            (c, limits)
+        })
+        .collect()
+}
+
+impl Default for LimitTable {
+    fn default() -> LimitTable {
+        LimitTable { ceiling: built_in(CEILING), default: built_in(DEFAULT) }
+    }
+}
+
+impl LimitTable {
+    /// Reads the two tables: a table that is written replaces the compiled-in one whole, a scope that is not written in a
+    /// ceiling row falls back to the compiled-in value where there is one. Defaults are cut to their ceiling.
+    fn read(section: &LimitsSection) -> Result<LimitTable, String> {
+        let mut table = LimitTable::default();
+        if !section.ceiling.is_empty() {
+            table.ceiling = rows(&section.ceiling, &table.ceiling, "limits.ceiling")?;
+        }
+        if !section.default.is_empty() {
+            table.default = rows(&section.default, &table.default, "limits.default")?;
+        }
+        let default = table.ceiling.iter().map(|(currency, ceiling)| {
+            let wish = table.default.get(currency).unwrap_or(ceiling);
+            let low = |a: Amount, b: Amount| if a.exceeds(b) { b } else { a };
+            let low_opt = |a: Option<Amount>, b: Option<Amount>| match (a, b) {
+                (Some(a), Some(b)) => Some(low(a, b)),
+                (a, b) => a.or(b),
+            };
+            let limits = Limits {
+                purchase: low(wish.purchase, ceiling.purchase),
+                session: low(wish.session, ceiling.session),
+                day: low(wish.day, ceiling.day),
+                host: low_opt(wish.host, ceiling.host),
+                total: low_opt(wish.total, ceiling.total),
+            };
+            (*currency, limits)
+        });
+        let default = default.collect();
+        Ok(LimitTable { default, ..table })
+    }
+}
+
+fn rows(
+    section: &BTreeMap<String, LimitsRow>,
+    fallback: &BTreeMap<Currency, Limits>,
+    place: &str,
+) -> Result<BTreeMap<Currency, Limits>, String> {
+    let mut out = BTreeMap::new();
+    for (code, row) in section {
+        let currency = Currency::from_code(code)
+            .ok_or_else(|| format!("{place}: {code:?} is not a currency (sat, usd, eurc)"))?;
+        let known = fallback.get(&currency);
+        let read = |scope: &str, text: &Option<String>, known: Option<Amount>| match text {
+            Some(text) => Amount::parse_in(currency, text)
+                .map(Some)
+                .map_err(|_| format!("{place}.{code}.{scope}: {text:?} is not a decimal number of {code}")),
+            None => Ok(known),
+        };
+        let must = |scope: &str, amount: Option<Amount>| {
+            amount.ok_or_else(|| format!("{place}.{code}: {scope} is missing"))
+        };
+        let limits = Limits {
+            purchase: must("purchase", read("purchase", &row.purchase, known.map(|k| k.purchase))?)?,
+            session: must("session", read("session", &row.session, known.map(|k| k.session))?)?,
+            day: must("day", read("day", &row.day, known.map(|k| k.day))?)?,
+            host: read("host", &row.host, None)?,
+            total: read("total", &row.total, None)?,
+        };
+        out.insert(currency, limits);
+    }
+    Ok(out)
+}
+
+fn seconds(value: Option<f64>, default: Duration, most: Duration, name: &str) -> Result<Duration, String> {
+    match value {
+        None => Ok(default),
+        Some(s) if s.is_finite() && s > 0.0 && s <= most.as_secs_f64() => Ok(Duration::from_secs_f64(s)),
+        Some(s) => Err(format!("waits.{name}: {s} is not between 0 and {} seconds", most.as_secs())),
+    }
+}
+
+impl Config {
+    /// Finds the home (`BURSAR_HOME`, else the platform's data folder) and reads `config.toml` in it, if it is there.
+    /// Creates nothing.
+    ///
+    /// # Errors
+    /// A file that is not understood, or that others could read or change.
+    pub fn load() -> Result<Config, ConfigError> {
+        Config::load_from(home()?)
+    }
+
+    /// The same, for a given home.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_from(home: PathBuf) -> Result<Config, ConfigError> {
+        let path = home.join("config.toml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                refuse_open(&path, 0o022, "changed", "600")?;
+                text
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        let wrong = |say: String| ConfigError::Wrong { path: path.clone(), say };
+        let file: ConfigFile = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let mut config = Config::from_file(home, &file).map_err(wrong)?;
+        if env_flag("BURSAR_ALLOW_LOOPBACK") {
+            config.http.allow_loopback = true;
+        }
+        config.session_key = ["BURSAR_SESSION", "CLAUDE_CODE_SESSION_ID"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+            .map(|v| v.chars().filter(|c| !c.is_control()).take(128).collect())
+            .unwrap_or_default();
+        config.nwc = match std::env::var("BURSAR_NWC") {
+            Ok(text) if !text.trim().is_empty() => Some(Secret::new(text.trim())),
+            _ => read_secret(&config.nwc_file)?,
+        };
+        Ok(config)
+    }
+
+    fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
+        let mut approval_above = BTreeMap::new();
+        for (code, text) in &file.approval.above {
+            let amount = Currency::from_code(code).and_then(|c| Amount::parse_in(c, text).ok());
+            let amount = amount.ok_or_else(|| format!("approval.above.{code}: {text:?} is not an amount"))?;
+            approval_above.insert(amount.currency(), amount);
+        }
+        let waits = Waits::default();
+        let long = Duration::from_secs(3600);
+        let w = &file.waits;
+        Ok(Config {
+            limits: LimitTable::read(&file.limits)?,
+            approval_above,
+            free: file.sellers.free,
+            allow_hosts: file.sellers.allow.iter().map(|h| h.to_ascii_lowercase()).collect(),
+            deny_hosts: file.sellers.deny.iter().map(|h| h.to_ascii_lowercase()).collect(),
+            http: crate::http::Settings {
+                allow_loopback: file.http.allow_loopback,
+                extra_ports: file.http.extra_ports.clone(),
+                extra_roots: file.http.extra_roots.clone(),
+                allow_headers: file.http.allow_headers.clone(),
+                ..Default::default()
+            },
+            max_invoice_life_s: file.wallet.max_invoice_life.unwrap_or(3600),
+            waits: Waits {
+                answer: seconds(w.answer, waits.answer, waits.answer, "answer")?,
+                wallet: seconds(w.wallet, waits.wallet, long, "wallet")?,
+                exit: seconds(w.exit, waits.exit, waits.exit, "exit")?,
+                absent: seconds(w.absent, waits.absent, long, "absent")?,
+                grace: seconds(w.grace, waits.grace, long, "grace")?,
+            },
+            nwc: None,
+            nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
+            session_key: String::new(),
+            home,
+        })
+    }
+}
+
+/// The home: `BURSAR_HOME`, else the platform's data folder.
+///
+/// # Errors
+/// When neither is known.
+pub fn home() -> Result<PathBuf, ConfigError> {
+    if let Some(home) = std::env::var_os("BURSAR_HOME").filter(|h| !h.is_empty()) {
+        return Ok(PathBuf::from(home));
+    }
+    directories::ProjectDirs::from("", "", "bursar").map(|d| d.data_dir().to_owned()).ok_or(ConfigError::NoHome)
+}
+
+fn env_flag(name: &str) -> bool {
+    std::env::var(name).is_ok_and(|v| v == "1" || v == "true")
+}
+
+fn read_secret(path: &Path) -> Result<Option<Secret>, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            refuse_open(path, 0o077, "read", "600")?;
+            let text = text.trim();
+            Ok((!text.is_empty()).then(|| Secret::new(text)))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Refuses a file whose mode has one of `bits`: what decides over money must not be open to other users.
+#[cfg(unix)]
+fn refuse_open(path: &Path, bits: u32, what: &'static str, mode: &'static str) -> Result<(), ConfigError> {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = std::fs::metadata(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    if meta.permissions().mode() & bits != 0 {
+        return Err(ConfigError::Open { path: path.to_owned(), what, mode });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_open(_: &Path, _: u32, _: &'static str, _: &'static str) -> Result<(), ConfigError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let file: ConfigFile = toml::from_str(text).map_err(|e| e.to_string())?;
+        Config::from_file(PathBuf::from("/nowhere"), &file)
+    }
+
+    #[test]
+    fn no_config_file_means_the_limits_of_the_contracts() {
+        let config = read("").unwrap();
+        let sat = |l: &Limits| [l.purchase, l.session, l.day].map(|a| a.to_string());
+        assert_eq!(sat(&config.limits.ceiling[&Currency::Sat]), ["5000 sat", "20000 sat", "50000 sat"]);
+        assert_eq!(sat(&config.limits.default[&Currency::Usd]), ["1 usd", "5 usd", "10 usd"]);
+        assert!(!config.limits.ceiling.contains_key(&Currency::Eurc));
+    }
+
+    #[test]
+    fn a_default_never_exceeds_its_ceiling() {
+        let config = read("[limits.ceiling]\nsat = { purchase = \"50\", session = \"100\", day = \"100\" }").unwrap();
+        assert_eq!(config.limits.default[&Currency::Sat].purchase.to_string(), "50 sat");
+        assert!(!config.limits.ceiling.contains_key(&Currency::Usd), "a written table replaces the built-in one");
+    }
+
+    #[test]
+    fn a_mistyped_key_amount_or_currency_is_an_error_not_a_default() {
+        for text in [
+            "[limits.ceilling]\nsat = { purchase = \"1\" }",
+            "[limits.ceiling]\nsats = { purchase = \"1\", session = \"1\", day = \"1\" }",
+            "[limits.ceiling]\nsat = { purchase = \"1.2345\", session = \"1\", day = \"1\" }",
+            "[limits.ceiling]\nsat = { purchase = \"-1\" }",
+            "[approval]\nabove = { sat = \"lots\" }",
+            "[waits]\nanswer = 46",
+            "[http]\nallow_loopbak = true",
+        ] {
+            assert!(read(text).is_err(), "accepted: {text}");
+        }
+    }
+}

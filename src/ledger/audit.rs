@@ -1,0 +1,151 @@
+//! What a person reads afterwards: every purchase, refusal and re-use, in order.
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+use super::LedgerError;
+use crate::money::{Amount, Currency};
+
+/// Which part of the ledger is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only this principal; `None` is the operator, who sees all.
+    pub principal: Option<String>,
+    /// Only this session.
+    pub session: Option<String>,
+    /// Only from here on, unix milliseconds.
+    pub since_ms: Option<i64>,
+    /// Only this host.
+    pub host: Option<String>,
+    /// At most this many rows, the newest. 0 means all.
+    pub limit: u32,
+}
+
+/// One line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct AuditRow {
+    /// When, unix milliseconds.
+    pub at_ms: i64,
+    /// The session, where there was one.
+    pub session: Option<String>,
+    /// Who bought.
+    pub principal: String,
+    /// The purchase's id; absent for a refusal or a re-use.
+    pub purchase: Option<String>,
+    /// The host that was asked.
+    pub host: String,
+    /// Method and path.
+    pub path: String,
+    /// What the seller asked for.
+    pub asked: Option<Amount>,
+    /// What left, without the fee.
+    pub paid: Option<Amount>,
+    /// The fee that was paid.
+    pub fee: Option<Amount>,
+    /// What is still held for it.
+    pub held: Option<Amount>,
+    /// How: protocol and rail.
+    pub rail: String,
+    /// The purchase's state, or `refused`, or `token` for a re-use that cost nothing.
+    pub state: String,
+    /// The caller's words.
+    pub purpose: String,
+    /// Why it stands where it stands.
+    pub note: String,
+    /// The seller's status.
+    pub http_status: Option<u16>,
+}
+
+/// The rows of an audit, oldest first.
+pub(super) fn rows(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
+    let mut out = purchases(conn, filter)?;
+    out.extend(events(conn, filter)?);
+    out.sort_by_key(|row| row.at_ms);
+    if filter.limit > 0 {
+        let surplus = out.len().saturating_sub(filter.limit as usize);
+        out.drain(..surplus);
+    }
+    Ok(out)
+}
+
+fn money(code: &str, atomic: i64) -> Option<Amount> {
+    Amount::new(Currency::from_code(code)?, u64::try_from(atomic).ok()?)
+}
+
+fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT p.created_ms, p.session_id, p.principal, p.purchase_id, p.host, p.method, p.path, i.currency, i.amount,
+           i.spent, i.fee, i.fee_cap, i.protocol, i.rail, p.state, p.purpose, p.note, p.http_status
+         FROM purchase p JOIN intent i USING(purchase_id)
+         WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)
+           AND (?3 IS NULL OR p.created_ms >= ?3) AND (?4 IS NULL OR p.host = ?4)
+         ORDER BY p.created_ms DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
+    )?;
+    let rows = statement.query_map(
+        params![filter.principal, filter.session, filter.since_ms, filter.host, filter.limit],
+        |r| {
+            let currency: String = r.get(7)?;
+            let state: String = r.get(14)?;
+            let (amount, spent, fee, fee_cap): (i64, i64, i64, i64) = (r.get(8)?, r.get(9)?, r.get(10)?, r.get(11)?);
+            let paid = matches!(state.as_str(), "paid" | "delivered" | "undelivered" | "late");
+            let open = matches!(state.as_str(), "paying" | "unknown" | "awaiting_approval");
+            Ok(AuditRow {
+                at_ms: r.get(0)?,
+                session: r.get(1)?,
+                principal: r.get(2)?,
+                purchase: r.get(3)?,
+                host: r.get(4)?,
+                path: format!("{} {}", r.get::<_, String>(5)?, r.get::<_, String>(6)?),
+                asked: money(&currency, amount),
+                paid: money(&currency, if paid { spent } else { 0 }),
+                fee: money(&currency, if paid { fee } else { 0 }),
+                held: money(&currency, if open { amount + fee_cap } else { 0 }),
+                rail: format!("{} {}", r.get::<_, String>(12)?, r.get::<_, String>(13)?),
+                state,
+                purpose: r.get(15)?,
+                note: r.get(16)?,
+                http_status: r.get(17)?,
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Refusals and re-uses: journal rows without a purchase of their own.
+fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT at_ms, session_id, principal, kind, currency, amount, note FROM journal
+         WHERE kind IN('refuse','reuse') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
+           AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR json_extract(note, '$.host') = ?4)
+         ORDER BY seq DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
+    )?;
+    let rows = statement.query_map(
+        params![filter.principal, filter.session, filter.since_ms, filter.host, filter.limit],
+        |r| {
+            let note: String = r.get(6)?;
+            let note: serde_json::Value = serde_json::from_str(&note).unwrap_or_default();
+            let text = |key: &str| note.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+            let kind: String = r.get(3)?;
+            let currency: String = r.get(4)?;
+            let refused = kind == "refuse";
+            Ok(AuditRow {
+                at_ms: r.get(0)?,
+                session: r.get(1)?,
+                principal: r.get(2)?,
+                purchase: None,
+                host: text("host"),
+                path: text("path"),
+                asked: money(&currency, r.get(5)?).filter(|a| refused && !a.is_zero()),
+                paid: money(&currency, 0),
+                fee: money(&currency, 0),
+                held: money(&currency, 0),
+                rail: text("rail"),
+                state: if refused { "refused".into() } else { "token".into() },
+                purpose: text("purpose"),
+                note: text("say"),
+                http_status: note.get("status").and_then(|v| v.as_u64()).and_then(|s| u16::try_from(s).ok()),
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,74 @@
+//! Rows about stored answers. The bodies are files; see `purchase::results`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{LedgerError, PurchaseId, purchase::StoredResult};
+
+/// Bodies are kept this long ...
+const KEEP_MS: i64 = 7 * 24 * 3600 * 1000;
+/// ... and up to this many bytes together.
+const KEEP_BYTES: i64 = 256 * 1024 * 1024;
+
+pub(super) fn insert(
+    conn: &Connection,
+    principal: &str,
+    session: &str,
+    purchase: Option<PurchaseId>,
+    result: &StoredResult,
+) -> Result<(), LedgerError> {
+    conn.execute(
+        "INSERT INTO result(result_id, principal, session_id, purchase_id, url, status, content_type, size, sha256, cut,
+           created_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?)
+         ON CONFLICT(result_id) DO UPDATE SET status = excluded.status, content_type = excluded.content_type,
+           size = excluded.size, sha256 = excluded.sha256, cut = excluded.cut, created_ms = excluded.created_ms,
+           gone_ms = NULL",
+        params![
+            result.result_id,
+            principal,
+            session,
+            purchase.map(|p| p.to_string()),
+            result.url,
+            result.status,
+            result.content_type,
+            result.size as i64,
+            result.sha256,
+            result.cut,
+            result.created_ms,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn find(conn: &Connection, principal: &str, id: &str) -> Result<Option<StoredResult>, LedgerError> {
+    let sql = "SELECT result_id, url, status, content_type, size, sha256, cut, created_ms, gone_ms FROM result
+               WHERE result_id = ? AND principal = ?";
+    let found = conn
+        .prepare_cached(sql)?
+        .query_row(params![id, principal], |r| {
+            Ok(StoredResult {
+                result_id: r.get(0)?,
+                url: r.get(1)?,
+                status: r.get(2)?,
+                content_type: r.get(3)?,
+                size: r.get::<_, i64>(4)?.max(0) as u64,
+                sha256: r.get(5)?,
+                cut: r.get(6)?,
+                created_ms: r.get(7)?,
+                gone_ms: r.get(8)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Marks what is too old or too much as gone, and names it so that the files can be removed.
+pub(super) fn prune(conn: &Connection, now_ms: u64) -> Result<Vec<String>, LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE result SET gone_ms = ?1 WHERE gone_ms IS NULL AND (created_ms < ?2 OR result_id IN(
+           SELECT result_id FROM (SELECT result_id, sum(size) OVER (ORDER BY created_ms DESC, result_id) AS so_far
+             FROM result WHERE gone_ms IS NULL) WHERE so_far > ?3))
+         RETURNING result_id",
+    )?;
+    let ids = statement.query_map(params![now_ms as i64, now_ms as i64 - KEEP_MS, KEEP_BYTES], |r| r.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}

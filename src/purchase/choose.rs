@@ -1,0 +1,152 @@
+//! Which offer to take: allowed, payable, affordable, then the cheapest.
+
+use serde::Serialize;
+
+use crate::{
+    ledger::{BudgetView, Scope},
+    money::{Amount, Currency},
+    protocol::{Offer, Way, World, bolt11::InvoicePolicy},
+};
+
+/// What an offer is judged against. All of it was read before; judging reads nothing.
+pub struct Terms<'a> {
+    /// Now, unix seconds.
+    pub now_s: u64,
+    /// What invoices must be like.
+    pub invoices: InvoicePolicy,
+    /// The most the caller is ready to pay.
+    pub max_price: Option<Amount>,
+    /// The limits as they stand.
+    pub budgets: &'a [BudgetView],
+    /// Why this seller may not be paid at all, if so.
+    pub seller: Option<String>,
+    /// The wallet: which rails it pays, in which world, and its fee allowance; or why there is none.
+    pub wallet: Result<WalletTerms<'a>, String>,
+    /// The ledger's world, once it has one.
+    pub world: Option<World>,
+}
+
+/// What the wallet can do.
+pub struct WalletTerms<'a> {
+    /// Whether it pays on a rail.
+    pub pays: &'a dyn Fn(&Offer) -> bool,
+    /// Its world.
+    pub world: World,
+    /// Its fee allowance for a price.
+    pub fee_cap: &'a dyn Fn(Amount) -> Amount,
+}
+
+/// An offer with a verdict.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+pub struct OfferView {
+    /// `l402`, `x402`, `mpp` or `free`.
+    pub protocol: String,
+    /// `lightning`, `eip3009`, ... or `none`.
+    pub rail: String,
+    /// What would be paid, fees aside.
+    pub price: Option<Amount>,
+    /// Whether it can be paid now.
+    pub payable: bool,
+    /// Why not; or what is worth knowing.
+    pub why: String,
+}
+
+/// Judges one offer: `Ok` when it can be paid, else the first reason why not.
+pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Result<(), (&'static str, String)> {
+    if let Some(objection) = offer.objections_at(terms.now_s, &terms.invoices).into_iter().next() {
+        return Err((objection.code, objection.say));
+    }
+    match offer.way {
+        Way::Free { .. } => return Ok(()),
+        Way::Listed => return Err(("unsupported", "this version of Bursar cannot pay it".into())),
+        Way::Pay(_) => {}
+    }
+    let Some(price) = offer.price else { return Err(("no_amount", "it does not say what it costs".into())) };
+    if let Some(seller) = &terms.seller {
+        return Err(("seller_not_allowed", seller.clone()));
+    }
+    let wallet = match &terms.wallet {
+        Ok(wallet) => wallet,
+        Err(why) => return Err(("no_wallet", why.clone())),
+    };
+    if !(wallet.pays)(offer) {
+        return Err(("no_wallet", format!("no wallet here pays over {}", offer.rail)));
+    }
+    let worlds = [Some(wallet.world), terms.world];
+    if worlds.into_iter().flatten().any(|w| Some(w) != offer.world) {
+        let ours = wallet.world.name();
+        return Err(("wrong_network", format!("it is on {}, and this wallet's world is {ours}", offer.network)));
+    }
+    affordable(price, (wallet.fee_cap)(price), terms)
+}
+
+fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Result<(), (&'static str, String)> {
+    if let Some(max) = terms.max_price {
+        if max.currency() != price.currency() {
+            return Err(("other_currency", format!("it costs {price}, and max_price is in {}", max.currency())));
+        }
+        if price.exceeds(max) {
+            return Err(("above_max_price", format!("it costs {price}, above max_price {max}")));
+        }
+    }
+    let currency = price.currency();
+    let of = |scope: Scope| terms.budgets.iter().find(|b| b.scope == scope && b.limit.currency() == currency);
+    let Some(purchase) = of(Scope::Purchase) else {
+        return Err(("no_ceiling", format!("the operator set no ceiling for {currency}, so none of it is spent")));
+    };
+    if price.exceeds(purchase.limit) {
+        let raise = if price.exceeds(purchase.ceiling) { ", and above the operator's ceiling too" } else { "" };
+        return Err(("above_limit", format!("it costs {price}, above the limit of {} a purchase{raise}", purchase.limit)));
+    }
+    let needs = price.plus(fee_cap).unwrap_or(price);
+    for scope in [Scope::Session, Scope::Day, Scope::Total] {
+        let Some(budget) = of(scope) else { continue };
+        if needs.exceeds(budget.left) {
+            return Err((
+                "budget_used_up",
+                format!(
+                    "it needs {needs} (price {price} and up to {fee_cap} fee), and {} of {} is left in the {} budget",
+                    budget.left,
+                    budget.limit,
+                    scope.name()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The offer to take among those that can be paid, with the reason: the cheapest; between currencies the order in which
+/// Bursar lists them; else the seller's own order.
+pub fn choose<'a>(judged: &[(&'a Offer, Result<(), (&'static str, String)>)]) -> Option<(&'a Offer, String)> {
+    let payable: Vec<&Offer> = judged
+        .iter()
+        .filter(|(offer, verdict)| verdict.is_ok() && matches!(offer.way, Way::Pay(_)))
+        .map(|(offer, _)| *offer)
+        .collect();
+    let rank = |offer: &&&Offer| {
+        let price = offer.price.unwrap_or(Amount::zero(Currency::Sat));
+        (price.currency(), price.atomic())
+    };
+    let best = payable.iter().min_by_key(rank).copied()?;
+    let why = match payable.len() {
+        1 if judged.len() == 1 => "the only offer".to_owned(),
+        1 => format!("the only payable one of {} offers", judged.len()),
+        n => format!("the cheapest of {n} payable offers"),
+    };
+    Some((best, why))
+}
+
+/// The verdict in words for people and programs.
+pub fn view(offer: &Offer, verdict: &Result<(), (&'static str, String)>) -> OfferView {
+    OfferView {
+        protocol: offer.protocol.name().to_owned(),
+        rail: offer.rail.to_string(),
+        price: offer.price,
+        payable: verdict.is_ok(),
+        why: match verdict {
+            Ok(()) => offer.remarks.join("; "),
+            Err((_, say)) => say.clone(),
+        },
+    }
+}

@@ -1,0 +1,99 @@
+//! The answers' bodies: files of mode 0600 in `results/`, named by their id, written before W3.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::HEXLOWER;
+
+use crate::{http::Answer, ledger::StoredResult, protocol::text::clean};
+
+/// What a seller answered.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// The row that names it.
+    pub row: StoredResult,
+    /// The bytes, as far as they were kept.
+    pub bytes: Vec<u8>,
+    /// Where a redirect pointed that was not followed.
+    pub moved: Option<String>,
+}
+
+/// The directory of stored answers.
+#[derive(Clone, Debug)]
+pub struct Results(PathBuf);
+
+/// The id of an answer that no purchase names.
+pub fn free_id() -> String {
+    format!("r_{}", data_encoding::BASE32_NOPAD.encode(&crate::random::<16>()).to_ascii_lowercase())
+}
+
+/// Whether a text can be the id of a stored answer; it becomes a file's name.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 28
+        && (text.starts_with("p_") || text.starts_with("r_"))
+        && text[2..].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+impl Results {
+    /// The directory in a home. Nothing is made yet.
+    pub fn new(home: &Path) -> Results {
+        Results(home.join("results"))
+    }
+
+    /// Turns an answer into a body with its row. Nothing is written.
+    pub fn body(id: String, answer: &Answer, now_ms: u64) -> Body {
+        let kind = answer.headers.get(http::header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let mut url = answer.url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        let row = StoredResult {
+            result_id: id,
+            url: url.to_string(),
+            status: answer.status,
+            content_type: clean(&kind.unwrap_or_default(), 100),
+            size: answer.body.len() as u64,
+            sha256: HEXLOWER.encode(&crate::sha256(&answer.body)),
+            cut: answer.cut,
+            created_ms: now_ms as i64,
+            gone_ms: None,
+        };
+        Body { row, bytes: answer.body.to_vec(), moved: answer.moved.as_ref().map(ToString::to_string) }
+    }
+
+    /// Writes a body and waits until it is on disk.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, body: &Body) -> std::io::Result<()> {
+        crate::ledger::secure_home(&self.0).map_err(std::io::Error::other)?;
+        let path = self.0.join(&body.row.result_id);
+        let new = self.0.join(format!("{}.new", body.row.result_id));
+        let mut make = fs::OpenOptions::new();
+        make.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut make, 0o600);
+        let mut file = make.open(&new)?;
+        file.write_all(&body.bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    }
+
+    /// Reads a body back and checks it against its row. `None` when it has gone or is not what was stored.
+    pub fn read(&self, row: StoredResult) -> Option<Body> {
+        if !is_id(&row.result_id) || row.gone_ms.is_some() {
+            return None;
+        }
+        let bytes = fs::read(self.0.join(&row.result_id)).ok()?;
+        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body { row, bytes, moved: None })
+    }
+
+    /// Removes bodies that the ledger marked as gone.
+    pub fn remove(&self, ids: &[String]) {
+        for id in ids.iter().filter(|id| is_id(id)) {
+            let _ = fs::remove_file(self.0.join(id));
+        }
+    }
+}

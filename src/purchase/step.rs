@@ -1,0 +1,396 @@
+//! The heart: what to do next with a purchase, as a plain function.
+//!
+//! No clock, no socket, no disk: [`step`] looks at what is known and at what just happened, and names one effect. The
+//! driver performs it and comes back. Property tests, the kill tests and the driver all run this same function.
+//!
+//! ```text
+//! state              Go                                  then
+//! ─────────────────  ──────────────────────────────────  ─────────────────────────────────────────────────────────
+//! paying, fresh      Pay                                 proof → RecordPaid; final "no" → ConfirmNo → RecordFailed
+//!                                                        all else → RecordUnknown
+//! paying, not fresh  RecordUnknown (someone crashed)     as unknown
+//! unknown            LookUp                              proof → RecordPaid; pending, cannot tell → Wait
+//!                                                        none → NoteAbsent, Resend while the bytes live, Wait,
+//!                                                        and RecordFailed once the liability is over
+//! paid, undelivered  Redeem                              answer → RecordDelivered; asked again → RetryRedeem, then
+//!                                                        RecordUndelivered; never a second payment
+//! failed             LookUp once                         proof → RecordPaid (the ledger makes it late)
+//! awaiting, delivered, late      Rest
+//! ```
+
+use std::time::Duration;
+
+use crate::ledger::State;
+
+/// Codes that mean "no money left" when all else fits (Contracts, Final answers).
+const FINAL: [&str; 8] = [
+    "INSUFFICIENT_BALANCE",
+    "QUOTA_EXCEEDED",
+    "RESTRICTED",
+    "UNAUTHORIZED",
+    "NOT_IMPLEMENTED",
+    "UNSUPPORTED_ENCRYPTION",
+    "RATE_LIMITED",
+    // a node's own terminal state, from wallets that speak to one directly
+    "FAILED",
+];
+
+/// How often a seller that asks again is shown the same credential before it counts as undelivered.
+pub const REDEEM_TRIES: u32 = 4;
+
+/// All that is known when a decision is taken.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Where the ledger says it stands.
+    pub state: State,
+    /// Whether the intent came from its commit just now, so that its bytes cannot have been sent before.
+    pub fresh: bool,
+    /// Now, unix milliseconds.
+    pub now_ms: u64,
+    /// Until when money may still leave, unix seconds.
+    pub liability_until_s: u64,
+    /// Until when the same bytes may be sent again, unix seconds.
+    pub resend_until_s: u64,
+    /// Since when every look-up found nothing, unix milliseconds.
+    pub absent_since_ms: Option<u64>,
+    /// How long that must last.
+    pub absent_for: Duration,
+    /// How long after the liability a "no" is still doubted.
+    pub grace: Duration,
+    /// A final "no" that waits for its confirmation by a look-up.
+    pub refused: Option<String>,
+    /// Look-ups so far in this run.
+    pub looks: u32,
+    /// Whether the same bytes were sent again in this run.
+    pub resent: bool,
+    /// Redemptions so far in this run.
+    pub redeems: u32,
+}
+
+/// What just happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The purchase is to go on.
+    Go,
+    /// The wallet gave a proof that fits.
+    Settled,
+    /// An authentic error.
+    Refused {
+        /// Its code.
+        code: String,
+        /// Whether the bytes were sent exactly once.
+        sent_once: bool,
+    },
+    /// Nothing to rely on, with a sentence.
+    NoWord(String),
+    /// A look-up: settled, with or without a proof that fits.
+    LookedSettled {
+        /// Whether there is a proof.
+        proof: bool,
+    },
+    /// A look-up: on its way.
+    LookedPending,
+    /// A look-up: failed, or not known to the wallet.
+    LookedAbsent,
+    /// A look-up without a usable answer.
+    LookedNothing(String),
+    /// The seller answered the credential with something else than a demand to pay.
+    SellerAnswered,
+    /// The seller asked for payment again, or rejected the credential.
+    SellerAskedAgain(u16),
+    /// The seller failed or did not answer. `again`: the same request may be sent again at once.
+    SellerFailed {
+        /// One sentence.
+        why: String,
+        /// Its status, if it answered.
+        status: Option<u16>,
+        /// Whether repeating it is harmless.
+        again: bool,
+    },
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Hand the committed bytes to the wallet.
+    Pay,
+    /// Hand the very same bytes to the wallet again.
+    Resend,
+    /// Ask the wallet what became of it, after a pause.
+    LookUp(Duration),
+    /// Remember the final "no" and look it up at once.
+    ConfirmNo(String),
+    /// Write that nobody knows.
+    RecordUnknown(String),
+    /// Note that a look-up found nothing, then ask again.
+    NoteAbsent,
+    /// W2.
+    RecordPaid,
+    /// Give the holds back.
+    RecordFailed(String),
+    /// Show the credential, after a pause.
+    Redeem(Duration),
+    /// W3.
+    RecordDelivered,
+    /// Write that the seller keeps the money.
+    RecordUndelivered {
+        /// Why.
+        why: String,
+        /// Its status, if it answered.
+        status: Option<u16>,
+    },
+    /// Nothing more to do now.
+    Rest,
+}
+
+/// The pause before the next look-up.
+fn backoff(looks: u32) -> Duration {
+    Duration::from_secs(match looks {
+        0 => 0,
+        1 => 1,
+        2 => 2,
+        3 => 5,
+        4 => 15,
+        5 => 30,
+        _ => 60,
+    })
+}
+
+/// Names the next effect. Total: every state takes every input, and none of them leads to a second payment.
+pub fn step(known: &Known, input: &Input) -> Effect {
+    match known.state {
+        State::Paying => paying(known, input),
+        State::Unknown => unknown(known, input),
+        State::Paid | State::Undelivered => redeeming(known, input),
+        State::Failed => match input {
+            Input::Go if known.looks == 0 => Effect::LookUp(Duration::ZERO),
+            Input::LookedSettled { proof: true } => Effect::RecordPaid,
+            _ => Effect::Rest,
+        },
+        State::AwaitingApproval | State::Delivered | State::Late => Effect::Rest,
+    }
+}
+
+fn paying(known: &Known, input: &Input) -> Effect {
+    match input {
+        Input::Go if known.fresh => Effect::Pay,
+        Input::Go => Effect::RecordUnknown("a process ended while it was paying".into()),
+        Input::Settled | Input::LookedSettled { proof: true } => Effect::RecordPaid,
+        Input::Refused { code, sent_once } if is_final(known, code, *sent_once) => Effect::ConfirmNo(code.clone()),
+        Input::Refused { code, .. } => {
+            Effect::RecordUnknown(format!("the wallet answered {code}, which does not say that no money left"))
+        }
+        Input::NoWord(why) => Effect::RecordUnknown(why.clone()),
+        Input::LookedAbsent => match &known.refused {
+            Some(code) => Effect::RecordFailed(format!("the wallet answered {code}")),
+            None => Effect::RecordUnknown("the wallet does not know the payment".into()),
+        },
+        Input::LookedPending => Effect::RecordUnknown("the wallet says that it is on its way".into()),
+        Input::LookedSettled { proof: false } => {
+            Effect::RecordUnknown("the wallet says that it settled and gives no proof".into())
+        }
+        Input::LookedNothing(why) => Effect::RecordUnknown(why.clone()),
+        Input::SellerAnswered | Input::SellerAskedAgain(_) | Input::SellerFailed { .. } => {
+            Effect::RecordUnknown("the seller answered before the payment was known".into())
+        }
+    }
+}
+
+fn is_final(known: &Known, code: &str, sent_once: bool) -> bool {
+    known.fresh && sent_once && !known.resent && FINAL.contains(&code)
+}
+
+fn unknown(known: &Known, input: &Input) -> Effect {
+    match input {
+        Input::Settled | Input::LookedSettled { proof: true } => Effect::RecordPaid,
+        Input::LookedAbsent => absent(known),
+        _ => Effect::LookUp(backoff(known.looks)),
+    }
+}
+
+/// The wallet knows nothing of it. That is a "no" only after the liability, and only when it stays so.
+fn absent(known: &Known) -> Effect {
+    let now_s = known.now_ms / 1000;
+    let Some(since) = known.absent_since_ms else { return Effect::NoteAbsent };
+    let over = now_s > known.liability_until_s.saturating_add(known.grace.as_secs());
+    let lasting = u128::from(known.now_ms.saturating_sub(since)) >= known.absent_for.as_millis();
+    if over && lasting {
+        return Effect::RecordFailed("the wallet knows no such payment, and it can no longer happen".into());
+    }
+    if !known.resent && now_s < known.resend_until_s && now_s < known.liability_until_s {
+        return Effect::Resend;
+    }
+    Effect::LookUp(backoff(known.looks))
+}
+
+fn redeeming(known: &Known, input: &Input) -> Effect {
+    match input {
+        Input::SellerAnswered => Effect::RecordDelivered,
+        // A seller may hear of the payment a moment after we do.
+        Input::SellerAskedAgain(_) if known.redeems < REDEEM_TRIES => {
+            Effect::Redeem(Duration::from_millis(250 << known.redeems.min(4)))
+        }
+        Input::SellerAskedAgain(status) => Effect::RecordUndelivered {
+            why: "the seller took the money and asks for payment again".into(),
+            status: Some(*status),
+        },
+        Input::SellerFailed { again: true, .. } if known.redeems < 3 => Effect::Redeem(Duration::from_millis(500)),
+        Input::SellerFailed { why, status, .. } => {
+            Effect::RecordUndelivered { why: why.clone(), status: *status }
+        }
+        _ if known.redeems == 0 => Effect::Redeem(Duration::ZERO),
+        _ => Effect::Rest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn known(state: State) -> Known {
+        Known {
+            state,
+            fresh: true,
+            now_ms: 1_000_000,
+            liability_until_s: 2_000,
+            resend_until_s: 1_050,
+            absent_since_ms: None,
+            absent_for: Duration::from_secs(60),
+            grace: Duration::from_secs(120),
+            refused: None,
+            looks: 0,
+            resent: false,
+            redeems: 0,
+        }
+    }
+
+    fn refused(code: &str, sent_once: bool) -> Input {
+        Input::Refused { code: code.into(), sent_once }
+    }
+
+    #[test]
+    fn only_a_fresh_intent_is_paid() {
+        assert_eq!(step(&known(State::Paying), &Input::Go), Effect::Pay);
+        let stale = Known { fresh: false, ..known(State::Paying) };
+        assert!(matches!(step(&stale, &Input::Go), Effect::RecordUnknown(_)));
+    }
+
+    #[test]
+    fn each_final_code_is_a_no_only_after_a_look_up_agrees() {
+        for code in &FINAL {
+            assert_eq!(step(&known(State::Paying), &refused(code, true)), Effect::ConfirmNo((*code).into()));
+            let asked = Known { refused: Some((*code).into()), ..known(State::Paying) };
+            assert!(matches!(step(&asked, &Input::LookedAbsent), Effect::RecordFailed(_)), "{code}");
+            for doubt in [Input::LookedPending, Input::LookedNothing("-".into()), Input::LookedSettled { proof: false }] {
+                assert!(matches!(step(&asked, &doubt), Effect::RecordUnknown(_)), "{code} {doubt:?}");
+            }
+            assert_eq!(step(&asked, &Input::LookedSettled { proof: true }), Effect::RecordPaid);
+        }
+    }
+
+    #[test]
+    fn any_other_code_a_second_sending_or_a_stale_intent_is_never_a_no() {
+        for code in ["PAYMENT_FAILED", "INTERNAL", "OTHER", "EXPIRED", "BAD_REQUEST", "", "NOT_FOUND"] {
+            assert!(matches!(step(&known(State::Paying), &refused(code, true)), Effect::RecordUnknown(_)), "{code}");
+        }
+        let final_code = refused("INSUFFICIENT_BALANCE", true);
+        assert!(matches!(
+            step(&known(State::Paying), &refused("INSUFFICIENT_BALANCE", false)),
+            Effect::RecordUnknown(_)
+        ));
+        let stale = Known { fresh: false, ..known(State::Paying) };
+        assert!(matches!(step(&stale, &final_code), Effect::RecordUnknown(_)));
+        let resent = Known { resent: true, ..known(State::Paying) };
+        assert!(matches!(step(&resent, &final_code), Effect::RecordUnknown(_)));
+    }
+
+    #[test]
+    fn unknown_becomes_failed_only_after_liability_grace_and_a_lasting_absence() {
+        let late = 2_000_000 + 121_000;
+        let base = Known { resent: true, looks: 3, ..known(State::Unknown) };
+        let cases = [
+            (1_900_000, Some(1_000_000), false, "before the liability ends"),
+            (2_100_000, Some(1_000_000), false, "within the grace"),
+            (late, None, false, "the first absence"),
+            (late, Some(late - 59_000), false, "an absence of 59 s"),
+            (late, Some(late - 60_000), true, "all of it"),
+        ];
+        for (now_ms, absent_since_ms, failed, say) in cases {
+            let at = Known { now_ms, absent_since_ms, ..base.clone() };
+            let effect = step(&at, &Input::LookedAbsent);
+            assert_eq!(matches!(effect, Effect::RecordFailed(_)), failed, "{say}: {effect:?}");
+        }
+    }
+
+    #[test]
+    fn a_seller_that_asks_again_is_never_paid_again() {
+        let mut at = known(State::Paid);
+        for redeems in 1..=REDEEM_TRIES {
+            at.redeems = redeems;
+            let effect = step(&at, &Input::SellerAskedAgain(402));
+            assert!(matches!(effect, Effect::Redeem(_) | Effect::RecordUndelivered { .. }), "{effect:?}");
+        }
+        assert!(matches!(step(&at, &Input::SellerAskedAgain(402)), Effect::RecordUndelivered { .. }));
+    }
+
+    fn any_state() -> impl Strategy<Value = State> {
+        prop::sample::select(vec![
+            State::AwaitingApproval,
+            State::Paying,
+            State::Unknown,
+            State::Paid,
+            State::Delivered,
+            State::Undelivered,
+            State::Failed,
+            State::Late,
+        ])
+    }
+
+    fn any_input() -> impl Strategy<Value = Input> {
+        prop_oneof![
+            Just(Input::Go),
+            Just(Input::Settled),
+            (prop::sample::select(FINAL.to_vec()), any::<bool>())
+                .prop_map(|(c, sent_once)| Input::Refused { code: c.into(), sent_once }),
+            Just(Input::NoWord("x".into())),
+            any::<bool>().prop_map(|proof| Input::LookedSettled { proof }),
+            Just(Input::LookedPending),
+            Just(Input::LookedAbsent),
+            Just(Input::LookedNothing("x".into())),
+            Just(Input::SellerAnswered),
+            Just(Input::SellerAskedAgain(402)),
+            any::<bool>().prop_map(|again| Input::SellerFailed { why: "x".into(), status: None, again }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn whatever_is_known_and_whatever_happens_the_money_rules_hold(
+            state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
+            absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
+            looks in 0u32..9, redeems in 0u32..9,
+        ) {
+            let at = Known {
+                fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, ..known(state)
+            };
+            match step(&at, &input) {
+                Effect::Pay => prop_assert!(state == State::Paying && fresh && input == Input::Go),
+                Effect::Resend => prop_assert!(
+                    state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent),
+                Effect::RecordPaid => prop_assert!(
+                    matches!(input, Input::Settled | Input::LookedSettled { proof: true })),
+                Effect::RecordFailed(_) => prop_assert!(input == Input::LookedAbsent && match state {
+                    State::Paying => at.refused.is_some(),
+                    State::Unknown => now_s > at.liability_until_s + 120 && at.absent_since_ms.is_some(),
+                    _ => false,
+                }),
+                Effect::Redeem(_) | Effect::RecordDelivered | Effect::RecordUndelivered { .. } => {
+                    prop_assert!(matches!(state, State::Paid | State::Undelivered));
+                }
+                _ => {}
+            }
+        }
+    }
+}
