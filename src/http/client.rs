@@ -230,14 +230,15 @@ fn failure(error: &reqwest::Error, policy: Policy, url: &Url) -> Error {
         if let Some(own) = link.downcast_ref::<Error>() {
             return own.clone();
         }
-        // An io::Error hides what it wraps from `source`, and TLS errors come wrapped in one.
-        let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = link.downcast_ref::<rustls::Error>().or_else(|| wrapped?.downcast_ref());
-        if let Some(why) = tls.and_then(tls::objection) {
+        if let Some(why) = link.downcast_ref().and_then(tls::objection) {
             return Error::refused("tls", format!("The certificate of {} {why}.", shown(policy, url)));
         }
         too_large |= link.to_string() == "message head is too large";
-        next = link.source();
+        // `source` of an io::Error skips the error it was made of, and TLS errors come inside of two.
+        next = match link.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => link.source(),
+        };
     }
     if error.is_connect() {
         Error::unsent(format!("No connection to {}.", shown(policy, url)))

@@ -43,7 +43,7 @@ pub(super) fn objection(error: &rustls::Error) -> Option<&'static str> {
     Some(match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
-        CertificateError::UnknownIssuer => "was not issued by an authority we trust",
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => "was not issued by an authority we trust",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "is for another host",
         CertificateError::Revoked => "was revoked",
         _ => "is not valid",
