@@ -3,17 +3,31 @@
 //! No socket, no clock and no wallet is known here. A new protocol is one file (or folder) beside `l402.rs`, one arm in
 //! [`read`], one variant of [`Pin`].
 
+mod body;
 pub mod bolt11;
 pub mod free;
 pub mod header;
 pub mod l402;
+mod mpp;
+pub mod text;
+mod x402;
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    body::Body,
+    bolt11::{Invoice, InvoicePolicy},
+};
 use crate::{money::Amount, secret::Secret};
+
+/// The most offers that are kept of one answer.
+pub const MAX_OFFERS: usize = 16;
+
+/// The most notes that are kept of one answer.
+pub const MAX_NOTES: usize = 16;
 
 /// An answer from a seller, as far as a protocol may look at it.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +86,8 @@ impl Rail {
     pub const NONE: Rail = Rail("none");
     /// A Lightning payment of a BOLT11 invoice.
     pub const LIGHTNING: Rail = Rail("lightning");
+    /// A rail that was not read: the offer is only listed.
+    pub const UNKNOWN: Rail = Rail("unknown");
 }
 
 impl fmt::Display for Rail {
@@ -148,6 +164,56 @@ pub struct Offer {
     pub objections: Vec<Objection>,
     /// What is worth knowing but forbids nothing, such as a token that does not say what it is bound to.
     pub remarks: Vec<String>,
+}
+
+impl Offer {
+    /// Whether money (or a free call) may move for it, as far as the protocol can tell without a clock.
+    pub fn is_payable(&self) -> bool {
+        self.objections.is_empty()
+            && match &self.way {
+                Way::Free { .. } => true,
+                Way::Pay(_) => self.price.is_some() && self.world.is_some(),
+                Way::Listed => false,
+            }
+    }
+
+    /// Everything against paying it at this moment: what is always against it, and what the clock adds.
+    pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
+        let mut objections = self.objections.clone();
+        if let Way::Pay(pin) = &self.way
+            && let Some(text) = pin.invoice()
+        {
+            match Invoice::read(text) {
+                Ok(invoice) => objections.extend(invoice.objections(now_s, policy)),
+                Err(objection) if !objections.contains(&objection) => objections.push(objection),
+                Err(_) => {}
+            }
+        }
+        objections
+    }
+
+    /// An offer of which nothing is known but that it is there, and why it cannot be paid.
+    fn listed(protocol: Protocol, rail: Rail, objection: Objection) -> Offer {
+        Offer {
+            protocol,
+            rail,
+            network: String::new(),
+            world: None,
+            asset: String::new(),
+            price: None,
+            payee: String::new(),
+            rail_key: String::new(),
+            expires_at: None,
+            way: Way::Listed,
+            objections: vec![objection],
+            remarks: Vec::new(),
+        }
+    }
+
+    /// Whether one of these objections was already made.
+    fn objects(&self, codes: &[&str]) -> bool {
+        self.objections.iter().any(|o| codes.contains(&o.code))
+    }
 }
 
 /// What paying an offer needs.
@@ -232,10 +298,37 @@ impl Pin {
     }
 }
 
+/// An answer whose challenge headers and body were parsed once, for every dialect.
+struct Page<'a> {
+    seen: Seen<'a>,
+    listing: header::Listing,
+    body: Body,
+}
+
 /// Reads every offer in a seller's answer. Never fails: what is not understood becomes a note or an objection.
+///
+/// Payment is read out of a 402 only; a free tier also out of a 429. At most [`MAX_OFFERS`] offers and [`MAX_NOTES`]
+/// notes are kept; a note tells of the offers that were not.
 pub fn read(seen: Seen<'_>) -> Challenge {
+    let page = Page { seen, listing: header::challenges(seen.headers), body: Body::read(seen.body) };
     let mut challenge = Challenge::default();
-    free::read(seen, &mut challenge);
-    l402::read(seen, &mut challenge);
+    free::read(&page, &mut challenge);
+    if seen.status == 402 {
+        if page.body == Body::Broken {
+            challenge.notes.push("the body looks like JSON and is not sound; nothing in it was believed".into());
+        }
+        l402::read(&page, &mut challenge);
+        x402::read(&page, &mut challenge);
+        mpp::read(&page, &mut challenge);
+    } else if page.listing.challenges.iter().any(|raw| ["L402", "LSAT", "Payment"].iter().any(|s| raw.is(s))) {
+        let status = seen.status;
+        challenge.notes.push(format!("a payment challenge came with status {status} instead of 402; it was not read"));
+    }
+    challenge.notes.extend(page.listing.notes);
+    if let Some(more) = challenge.offers.len().checked_sub(MAX_OFFERS).filter(|more| *more > 0) {
+        challenge.offers.truncate(MAX_OFFERS);
+        challenge.notes.insert(0, format!("{more} more offers were not kept: {MAX_OFFERS} are enough"));
+    }
+    challenge.notes.truncate(MAX_NOTES);
     challenge
 }
