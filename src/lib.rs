@@ -8,6 +8,7 @@ pub mod http;
 pub mod ledger;
 pub mod money;
 pub mod protocol;
+pub mod purchase;
 pub mod secret;
 pub mod wallet;
 

@@ -1,0 +1,356 @@
+//! The driver: performs what [`step`](super::step) decides, for one purchase, until there is nothing more to do.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{
+    Flight, No, Progress, Purse, Request,
+    quote::credential_of,
+    results::{Body, Results},
+    step::{Effect, Input, Known, step},
+};
+use crate::{
+    http,
+    ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
+    money::Amount,
+    protocol::{Pin, Proof, l402},
+    secret::Secret,
+    wallet::{LookSaid, PaySaid, Wallet, WalletError},
+};
+
+/// What a run leaves beside the ledger: the answer it got, so that it need not be read from disk.
+#[derive(Default)]
+pub(super) struct Ran {
+    /// The seller's last answer in this run.
+    pub(super) body: Option<Body>,
+    /// Whether money left in this run.
+    pub(super) paid: bool,
+}
+
+/// A proof on its way into the ledger.
+struct Settled {
+    preimage: Secret,
+    fee: Option<Amount>,
+}
+
+/// One run of one purchase.
+struct Run<'a> {
+    purse: &'a Purse,
+    intent: Committed<Intent>,
+    fresh: bool,
+    refused: Option<String>,
+    looks: u32,
+    resent: bool,
+    redeems: u32,
+    absent_since_ms: Option<u64>,
+    settled: Option<Settled>,
+    body: Option<Body>,
+    paid: bool,
+}
+
+/// Keeps the exit waiting while a purchase is between W1 and its end.
+struct Open<'a>(&'a Purse, PurchaseId);
+
+impl<'a> Open<'a> {
+    fn new(purse: &'a Purse, id: PurchaseId) -> Open<'a> {
+        purse.0.open.send_modify(|open| {
+            open.insert(id);
+        });
+        Open(purse, id)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.0.open.send_modify(|open| {
+            open.remove(&self.1);
+        });
+    }
+}
+
+impl Purse {
+    /// Drives a purchase from where it stands until it rests. With a fresh intent it pays; else it only looks up,
+    /// sends the same bytes again while they live, and redeems.
+    pub(super) async fn run(
+        &self,
+        intent: Committed<Intent>,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<(Standing, Ran), No> {
+        let id = intent.purchase;
+        flight.send_modify(|f| f.purchase = Some(id));
+        let fresh = intent.fresh();
+        let mut run = Run {
+            purse: self,
+            intent,
+            fresh,
+            refused: None,
+            looks: 0,
+            resent: false,
+            redeems: 0,
+            absent_since_ms: None,
+            settled: None,
+            body: None,
+            paid: false,
+        };
+        let ledger = self.ledger().await?;
+        let mut open = Some(Open::new(self, id));
+        let mut input = Input::Go;
+        loop {
+            let Some(standing) = ledger.find(id).await? else {
+                return Err(No::new("ledger", format!("{id} is not in the ledger")));
+            };
+            // A purchase of unknown outcome can wait for hours; the exit does not wait for it.
+            if matches!(standing.state, State::Unknown) {
+                open = None;
+            } else if open.is_none() {
+                open = Some(Open::new(self, id));
+            }
+            let effect = step(&run.known(&standing), &input);
+            tracing::debug!(purchase = %id, state = %standing.state, ?effect, "step");
+            if effect == Effect::Rest {
+                return Ok((standing, Ran { body: run.body, paid: run.paid }));
+            }
+            input = run.perform(&standing, effect, flight).await?;
+        }
+    }
+}
+
+impl Run<'_> {
+    fn known(&self, standing: &Standing) -> Known {
+        let waits = &self.purse.0.config.waits;
+        Known {
+            state: standing.state,
+            fresh: self.fresh,
+            now_ms: self.purse.0.clock.now_ms(),
+            liability_until_s: self.intent.liability_until,
+            resend_until_s: self.intent.resend_until,
+            absent_since_ms: self.absent_since_ms,
+            absent_for: waits.absent,
+            grace: waits.grace,
+            refused: self.refused.clone(),
+            looks: self.looks,
+            resent: self.resent,
+            redeems: self.redeems,
+        }
+    }
+
+    /// Performs one effect and says what happened.
+    async fn perform(&mut self, at: &Standing, effect: Effect, flight: &watch::Sender<Flight>) -> Result<Input, No> {
+        let ledger = self.purse.ledger().await?;
+        let id = at.id;
+        match effect {
+            Effect::Pay => {
+                flight.send_modify(|f| f.progress = Progress::Paying(at.price));
+                kill_point("before_pay");
+                let said = self.pay().await;
+                kill_point("after_pay");
+                Ok(said)
+            }
+            Effect::Resend => {
+                flight.send_modify(|f| f.progress = Progress::Paying(at.price));
+                self.resent = true;
+                Ok(self.pay().await)
+            }
+            Effect::LookUp(pause) => {
+                if self.looks > 0 || at.state == State::Unknown {
+                    flight.send_modify(|f| f.progress = Progress::LookingUp);
+                }
+                tokio::time::sleep(pause).await;
+                self.look_up().await
+            }
+            Effect::ConfirmNo(code) => {
+                self.refused = Some(code);
+                self.look_up().await
+            }
+            Effect::RecordUnknown(why) => {
+                ledger.unknown(id, &why).await?;
+                Ok(Input::Go)
+            }
+            Effect::NoteAbsent => {
+                let since = ledger.absent(id, true).await?;
+                self.absent_since_ms = Some(since.unwrap_or_default().max(0) as u64);
+                Ok(Input::LookedAbsent)
+            }
+            Effect::RecordPaid => {
+                self.record_paid(at).await?;
+                kill_point("after_w2");
+                Ok(Input::Go)
+            }
+            Effect::RecordFailed(why) => {
+                ledger.failed(id, &why).await?;
+                Ok(Input::Go)
+            }
+            Effect::Redeem(pause) => {
+                flight.send_modify(|f| f.progress = Progress::Redeeming);
+                tokio::time::sleep(pause).await;
+                self.redeems += 1;
+                self.redeem(at).await
+            }
+            Effect::RecordDelivered => {
+                self.record_delivered(at).await?;
+                kill_point("after_w3");
+                Ok(Input::Go)
+            }
+            Effect::RecordUndelivered { why, status } => {
+                ledger.undelivered(id, status, &why).await?;
+                Ok(Input::Go)
+            }
+            Effect::Rest => Ok(Input::Go),
+        }
+    }
+
+    /// The wallet that this intent was made for. Another wallet's "no such payment" would say nothing.
+    fn wallet(&self) -> Result<&std::sync::Arc<dyn Wallet>, String> {
+        match self.purse.wallet() {
+            Ok(wallet) if wallet.id() == self.intent.wallet => Ok(wallet),
+            Ok(_) => Err("it was paid from another wallet than the one set up now".into()),
+            Err(WalletError::None) => Err("the wallet it was paid from is no longer set up".into()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    async fn pay(&mut self) -> Input {
+        let wallet = match self.wallet() {
+            Ok(wallet) => wallet,
+            Err(why) => return Input::NoWord(why),
+        };
+        let said = wallet.pay(&self.intent).await;
+        match said {
+            PaySaid::Settled { preimage, fee } => {
+                self.settled = Some(Settled { preimage, fee });
+                Input::Settled
+            }
+            PaySaid::Refused { code, message, sent_once } => {
+                tracing::info!(purchase = %self.intent.purchase, code, message, "the wallet refused");
+                Input::Refused { code, sent_once }
+            }
+            PaySaid::Unknown { why } => Input::NoWord(why),
+        }
+    }
+
+    async fn look_up(&mut self) -> Result<Input, No> {
+        self.looks += 1;
+        let said = match self.wallet() {
+            Ok(wallet) => wallet.look_up(&self.intent).await,
+            Err(why) => LookSaid::CannotTell { why },
+        };
+        let input = match said {
+            LookSaid::Settled { preimage: Some(preimage), fee } => {
+                self.settled = Some(Settled { preimage, fee });
+                Input::LookedSettled { proof: true }
+            }
+            LookSaid::Settled { preimage: None, .. } => Input::LookedSettled { proof: false },
+            LookSaid::Pending => Input::LookedPending,
+            LookSaid::Failed | LookSaid::NotFound => return Ok(Input::LookedAbsent),
+            LookSaid::CannotTell { why } => Input::LookedNothing(why),
+        };
+        if self.absent_since_ms.take().is_some() {
+            self.purse.ledger().await?.absent(self.intent.purchase, false).await?;
+        }
+        Ok(input)
+    }
+
+    /// W2. A ledger that cannot be written now may be in a moment; the proof can be looked up again for a long time.
+    async fn record_paid(&mut self, at: &Standing) -> Result<(), No> {
+        let Some(settled) = self.settled.take() else {
+            return Err(No::new("ledger", format!("{}: there is no proof to record", at.id)));
+        };
+        let pin: Option<Pin> = serde_json::from_slice(&self.intent.pin).ok();
+        let expires_s = match &pin {
+            Some(Pin::L402(pin)) => l402::hints(pin.token.expose()).expires_at,
+            None => None,
+        };
+        let proof = Proof::Preimage { hex: settled.preimage };
+        let proof = serde_json::to_vec(&proof).map_err(|e| No::new("ledger", e.to_string()))?;
+        let payment = Payment {
+            proof,
+            spent: self.intent.price,
+            fee: settled.fee,
+            expires_s,
+            wallet_id: self.intent.wallet.clone(),
+        };
+        let ledger = self.purse.ledger().await?;
+        let mut tries = 0;
+        loop {
+            match ledger.paid(at.id, payment.clone()).await {
+                Ok(_) => {
+                    self.paid = true;
+                    return Ok(());
+                }
+                Err(e @ (LedgerError::Broken(_) | LedgerError::Sqlite(_))) if tries < 5 => {
+                    tries += 1;
+                    tracing::error!("{}: paid, and that could not be recorded yet: {e}", at.id);
+                    tokio::time::sleep(Duration::from_millis(200 << tries)).await;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Shows the seller what was bought: the same request, byte for byte, with the credential.
+    async fn redeem(&mut self, at: &Standing) -> Result<Input, No> {
+        let ledger = self.purse.ledger().await?;
+        let proof = ledger.proof(at.id).await?.unwrap_or_default();
+        let failed = |why: String| Input::SellerFailed { why, status: None, again: false };
+        let Some(request) = Request::from_bytes(&at.request) else {
+            return Ok(failed("the stored request cannot be read back".into()));
+        };
+        let Some(credential) = credential_of(&self.intent.pin, &proof) else {
+            return Ok(failed("what the wallet gave does not make a credential".into()));
+        };
+        kill_point("before_redeem");
+        let answer = match self.purse.send(&request, Some(credential)).await {
+            Ok(answer) => answer,
+            Err(http::Error::Refused { say, .. }) => return Ok(failed(say)),
+            Err(http::Error::Failed { sent, say }) => {
+                return Ok(Input::SellerFailed { why: say, status: None, again: !sent || request.repeatable() });
+            }
+        };
+        kill_point("after_redeem");
+        let status = answer.status;
+        self.body = Some(Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms()));
+        Ok(match status {
+            401 | 402 => Input::SellerAskedAgain(status),
+            403 | 407 | 408 | 425 | 429 => Input::SellerFailed {
+                why: format!("the seller answered {status}"),
+                status: Some(status),
+                again: false,
+            },
+            500.. => Input::SellerFailed {
+                why: format!("the seller answered {status}"),
+                status: Some(status),
+                again: request.repeatable() && status != 501,
+            },
+            _ => Input::SellerAnswered,
+        })
+    }
+
+    /// W3: first the body on disk, then the ledger.
+    async fn record_delivered(&mut self, at: &Standing) -> Result<(), No> {
+        let Some(body) = self.body.clone() else {
+            return Err(No::new("ledger", format!("{}: there is no answer to record", at.id)));
+        };
+        let row = body.row.clone();
+        let results = self.purse.0.results.clone();
+        let written = tokio::task::spawn_blocking(move || results.write(&body)).await;
+        if let Err(say) = written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())) {
+            tracing::error!("{}: its answer could not be kept: {say}", at.id);
+        }
+        let ledger = self.purse.ledger().await?;
+        ledger.delivered(at.id, row).await?;
+        let gone = ledger.prune_results().await?;
+        self.purse.0.results.remove(&gone);
+        Ok(())
+    }
+}
+
+/// Lets a test end the process here, as a crash would: `BURSAR_KILL_POINT` names the place. Only in debug builds.
+pub(super) fn kill_point(name: &str) {
+    #[cfg(debug_assertions)]
+    if std::env::var("BURSAR_KILL_POINT").is_ok_and(|point| point == name) {
+        std::process::abort();
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+}

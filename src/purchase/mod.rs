@@ -1,0 +1,335 @@
+//! The heart: one purchase from quote to receipt, whoever asks, however often, whatever breaks.
+//!
+//! ```text
+//!  call ──► vet ──► equal purchase? ──► its stored answer, or go on with it        (never a second payment)
+//!             └──► ask the seller (token first, then free tier) ──► answered: done, nothing paid
+//!                      └─ 402 ──► judge offers ──► W1 ──► pay ──► W2 ──► redeem ──► W3
+//! ```
+//!
+//! [`step`] decides, [`drive`] performs, the ledger remembers. Work goes on when the caller gives up: each purchase runs
+//! in a task of its own, and every call that means the same purchase waits for the same task.
+
+pub mod choose;
+mod drive;
+mod fetch;
+mod outcome;
+mod quote;
+mod request;
+pub mod results;
+pub mod step;
+
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub use choose::OfferView;
+pub use outcome::{No, Outcome, Report};
+pub use request::{Caller, Request, Wish};
+use tokio::sync::{OnceCell, watch};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    http::Client,
+    ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing},
+    money::Amount,
+    wallet::{Wallet, WalletError, WalletInfo, nwc::NwcWallet},
+};
+use results::Results;
+
+/// What a purchase is doing, for whoever waits.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// The seller is asked, without money.
+    #[default]
+    Asking,
+    /// The wallet pays.
+    Paying(Amount),
+    /// The wallet is asked what became of a payment.
+    LookingUp,
+    /// The seller is shown what was bought.
+    Redeeming,
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Progress::Asking => f.write_str("asking the seller"),
+            Progress::Paying(price) => write!(f, "paying {price}"),
+            Progress::LookingUp => f.write_str("asking the wallet what became of the payment"),
+            Progress::Redeeming => f.write_str("paid; asking for the data"),
+        }
+    }
+}
+
+/// One purchase under way in this process, as those who wait see it.
+#[derive(Clone, Debug, Default)]
+struct Flight {
+    progress: Progress,
+    purchase: Option<PurchaseId>,
+    report: Option<Arc<Report>>,
+}
+
+/// The purse: everything that can buy, keep and account. Cheap to clone; opens what it needs when it needs it.
+#[derive(Clone)]
+pub struct Purse(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    clock: Clock,
+    http: Client,
+    results: Results,
+    ledger: OnceCell<Ledger>,
+    wallet: OnceLock<Result<Arc<dyn Wallet>, WalletError>>,
+    world: OnceCell<WalletInfo>,
+    flights: Mutex<HashMap<String, watch::Receiver<Flight>>>,
+    /// Purchases between W1 and their end in this process: what the exit waits for.
+    open: watch::Sender<HashSet<PurchaseId>>,
+    closing: AtomicBool,
+    reconciling: AtomicBool,
+    /// Free tiers that said they are used up, and until when they are not asked again.
+    used_up: Mutex<HashMap<String, Instant>>,
+}
+
+/// A lock whose holder panicked still holds good data: every critical section here is a single insert or remove.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The wallet and the limits, for `get_balance`.
+#[derive(Debug)]
+pub struct BalanceReport {
+    /// What the wallet says of itself, or why it says nothing.
+    pub wallet: Result<WalletInfo, WalletError>,
+    /// The wallet's kind, where one is set up.
+    pub kind: Option<&'static str>,
+    /// Why the wallet is frozen, if it is.
+    pub frozen: Option<String>,
+    /// The running session.
+    pub session: Option<Session>,
+    /// The limits and what is left.
+    pub budgets: Vec<BudgetView>,
+    /// Purchases whose outcome is not known yet.
+    pub unresolved: Vec<Standing>,
+    /// Purchases that wait for a person.
+    pub awaiting: Vec<Standing>,
+}
+
+impl Purse {
+    /// A purse that opens nothing yet. Without `wallet`, the one from the configuration is used.
+    pub fn new(config: Config, clock: Clock, wallet: Option<Arc<dyn Wallet>>) -> Purse {
+        let cell = OnceLock::new();
+        if let Some(wallet) = wallet {
+            let _ = cell.set(Ok(wallet));
+        }
+        Purse(Arc::new(Inner {
+            http: Client::new(config.http.clone()),
+            results: Results::new(&config.home),
+            config,
+            clock,
+            ledger: OnceCell::new(),
+            wallet: cell,
+            world: OnceCell::new(),
+            flights: Mutex::default(),
+            open: watch::Sender::new(HashSet::new()),
+            closing: AtomicBool::new(false),
+            reconciling: AtomicBool::new(false),
+            used_up: Mutex::default(),
+        }))
+    }
+
+    /// The operator's decisions.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The open ledger; the first call opens it.
+    ///
+    /// # Errors
+    /// See [`Ledger::open`].
+    pub async fn ledger(&self) -> Result<&Ledger, No> {
+        let open = || async {
+            let (home, limits) = (self.0.config.home.clone(), self.0.config.limits.clone());
+            let clock = self.0.clock.clone();
+            tokio::task::spawn_blocking(move || Ledger::open(&home, limits, clock))
+                .await
+                .map_err(|_| No::new("ledger", "the ledger could not be opened"))?
+                .map_err(No::from)
+        };
+        self.0.ledger.get_or_try_init(open).await
+    }
+
+    /// The wallet. Making it connects to nothing.
+    fn wallet(&self) -> Result<&Arc<dyn Wallet>, WalletError> {
+        let made = self.0.wallet.get_or_init(|| {
+            let uri = self.0.config.nwc.clone().ok_or(WalletError::None)?;
+            let wallet = NwcWallet::from_config(uri, &self.0.config, self.0.clock.clone())?;
+            Ok(Arc::new(wallet))
+        });
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// What the wallet said of its world, asked once a process.
+    async fn wallet_world(&self) -> Result<&WalletInfo, WalletError> {
+        let wallet = self.wallet()?;
+        self.0.world.get_or_try_init(|| wallet.info()).await
+    }
+
+    /// Wallet, limits and what is unresolved. Pays nothing, begins no session.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn balance(&self, caller: &Caller) -> Result<BalanceReport, No> {
+        self.reconcile_in_background();
+        let ledger = self.ledger().await?;
+        let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
+        let (wallet, kind, frozen) = match self.wallet() {
+            Ok(wallet) => {
+                let known = ledger.known_wallet(&wallet.id()).await?;
+                (wallet.info().await, Some(wallet.kind()), known.and_then(|(_, _, frozen)| frozen))
+            }
+            Err(e) => (Err(e), None, None),
+        };
+        let mut unresolved = Vec::new();
+        for id in ledger.unresolved().await? {
+            let standing = ledger.find(id).await?;
+            unresolved.extend(standing.filter(|s| s.principal == caller.principal && s.state.at_risk()));
+        }
+        let mut awaiting = ledger.awaiting().await?;
+        awaiting.retain(|s| s.principal == caller.principal);
+        Ok(BalanceReport { wallet, kind, frozen, session, budgets, unresolved, awaiting })
+    }
+
+    /// Sets a limit; a model may only lower it.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn set_limit(&self, caller: &Caller, scope: Scope, to: Amount, by: SetBy) -> Result<LimitSet, No> {
+        let ledger = self.ledger().await?;
+        Ok(ledger.set_limit(&caller.principal, &caller.session_key, scope, to, by).await?)
+    }
+
+    /// Records that a report reached a caller that was still there: from now on an equal call is a new request.
+    pub async fn answered(&self, id: PurchaseId) {
+        let Ok(ledger) = self.ledger().await else { return };
+        if let Err(e) = ledger.answered(id).await {
+            tracing::warn!("{id}: its answer was handed over and that could not be recorded: {e}");
+        }
+    }
+
+    /// Whether the process is ending, so that nothing new is paid.
+    fn closing(&self) -> bool {
+        self.0.closing.load(Ordering::SeqCst)
+    }
+
+    /// Ends: begins no further payment, waits for the open ones (at most `waits.exit`), and records the rest as unknown.
+    pub async fn close(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        let mut open = self.0.open.subscribe();
+        let wait = self.0.config.waits.exit;
+        let _ = tokio::time::timeout(wait, open.wait_for(HashSet::is_empty)).await;
+        let left: Vec<PurchaseId> = open.borrow().iter().copied().collect();
+        let Some(ledger) = self.0.ledger.get() else { return };
+        for id in left {
+            tracing::warn!("{id}: the process ends before its payment is known; it is looked up next time");
+            if let Err(e) = ledger.unknown(id, "the process ended before the wallet answered").await {
+                tracing::warn!("{id}: {e}");
+            }
+        }
+    }
+
+    /// Looks up, once a process and on first need, what earlier processes left unresolved. Pays nothing.
+    fn reconcile_in_background(&self) {
+        if self.wallet().is_err() || self.0.reconciling.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let purse = self.clone();
+        tokio::spawn(async move {
+            let Ok(ledger) = purse.ledger().await else { return };
+            let ids = ledger.unresolved().await.unwrap_or_default();
+            for id in ids {
+                if let Ok(Some(standing)) = ledger.find(id).await {
+                    purse.fly_standing(&standing);
+                }
+            }
+        });
+    }
+
+    /// Joins the flight of a key, or starts one in a task of its own.
+    fn fly<F, Fut>(&self, key: String, start: F) -> (watch::Receiver<Flight>, bool)
+    where
+        F: FnOnce(watch::Sender<Flight>) -> Fut,
+        Fut: Future<Output = Report> + Send + 'static,
+    {
+        let mut flights = lock(&self.0.flights);
+        if let Some(flight) = flights.get(&key).filter(|f| f.has_changed().is_ok()) {
+            return (flight.clone(), false);
+        }
+        let (sender, receiver) = watch::channel(Flight::default());
+        flights.insert(key.clone(), receiver.clone());
+        let run = start(sender.clone());
+        let purse = self.clone();
+        tokio::spawn(async move {
+            let report = run.await;
+            lock(&purse.0.flights).remove(&key);
+            sender.send_modify(|flight| flight.report = Some(Arc::new(report)));
+        });
+        (receiver, true)
+    }
+
+    fn note_reuse(&self, used: Reused) {
+        let purse = self.clone();
+        tokio::spawn(async move {
+            let Ok(ledger) = purse.ledger().await else { return };
+            if let Err(e) = ledger.reused(used).await {
+                tracing::warn!("the use of a credential could not be recorded: {e}");
+            }
+        });
+    }
+
+    /// Waits for a flight's report, telling its progress, until the caller must be answered.
+    async fn wait(
+        &self,
+        mut flight: watch::Receiver<Flight>,
+        until: tokio::time::Instant,
+        tell: &(dyn Fn(&Progress) + Sync),
+    ) -> Waited {
+        loop {
+            {
+                let now = flight.borrow_and_update();
+                if let Some(report) = &now.report {
+                    return Waited::Report(report.clone());
+                }
+                tell(&now.progress);
+            }
+            let next = tokio::time::Instant::now() + Duration::from_secs(5);
+            tokio::select! {
+                changed = flight.changed() => if changed.is_err() {
+                    let report = flight.borrow().report.clone();
+                    return report.map_or(Waited::Lost, Waited::Report);
+                },
+                () = tokio::time::sleep_until(next.min(until)) => if tokio::time::Instant::now() >= until {
+                    return Waited::Late(flight.borrow().purchase);
+                },
+            }
+        }
+    }
+}
+
+/// How waiting for a flight ended.
+enum Waited {
+    Report(Arc<Report>),
+    Late(Option<PurchaseId>),
+    Lost,
+}

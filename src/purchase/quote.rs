@@ -1,0 +1,156 @@
+//! Asking the seller without money: a stored credential first, a free tier second, and then its price.
+
+use std::time::{Duration, Instant};
+
+use http::header::AGE;
+
+use super::{No, Purse, Request, lock};
+use crate::{
+    config::FreeTier,
+    http::{Answer, Ask, Limits, Policy},
+    ledger::{StoredCredential, Verdict},
+    protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up},
+};
+
+/// A free tier that is used up is not asked again for this long.
+const FREE_AGAIN: Duration = Duration::from_secs(600);
+
+/// What the seller said to a request without money.
+pub(super) enum Asked {
+    /// It answered.
+    Answered {
+        answer: Answer,
+        /// The credential that opened it, if one did.
+        token: Option<StoredCredential>,
+        /// Whether it was a free tier.
+        free_tier: bool,
+    },
+    /// It wants to be paid.
+    Priced {
+        challenge: Challenge,
+        /// What led here: a token that ran out, a free tier that is used up.
+        because: Vec<String>,
+        /// The request as it must be sent again: without the free tier's header, if that was used up.
+        request: Request,
+    },
+}
+
+impl Purse {
+    /// Sends the request, with at most one stored credential.
+    pub(super) async fn ask(&self, principal: &str, mut request: Request) -> Result<Asked, No> {
+        let ledger = self.ledger().await?;
+        let mut because = Vec::new();
+        let origin = request.origin.to_string();
+        let path = request.url.path().to_owned();
+        let stored = ledger.credential(principal, &origin, &path).await?;
+        let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
+        let mut answer = None;
+        if let Some((credential, stored)) = usable {
+            let said = self.send(&request, Some(credential)).await?;
+            if !matches!(said.status, 401 | 402) {
+                return Ok(Asked::Answered { answer: said, token: Some(stored), free_tier: false });
+            }
+            let (verdict, say) = if stored.opened_here {
+                (Verdict::Spent, format!("the token of {} ran out", stored.purchase))
+            } else {
+                (Verdict::Rejected, format!("the token of {} does not open this path", stored.purchase))
+            };
+            ledger.learn(stored.id, &path, verdict).await?;
+            because.push(say);
+            // A fresh challenge often comes with the rejection: no second request, no second invoice.
+            answer = (said.status == 402).then_some(said);
+        }
+        let mut answer = match answer {
+            Some(answer) => answer,
+            None => self.send(&request, None).await?,
+        };
+        if answer.status == 429 && request.headers.contains_key("x-free-tier") && quota_used_up(seen(&answer)).is_some()
+        {
+            because.push("the free tier is used up".into());
+            request.headers.remove("x-free-tier");
+            answer = self.send(&request, None).await?;
+        }
+        if answer.status != 402 {
+            return Ok(Asked::Answered { answer, token: None, free_tier: false });
+        }
+        let mut challenge = read(&answer)?;
+        if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
+            let mut trial = request.clone();
+            trial.headers.insert(name, value);
+            let said = self.send(&trial, None).await?;
+            if said.status != 402 && quota_used_up(seen(&said)).is_none() {
+                return Ok(Asked::Answered { answer: said, token: None, free_tier: true });
+            }
+            lock(&self.0.used_up).insert(free, Instant::now());
+            because.push("the free tier is used up".into());
+            if said.status == 402 {
+                challenge = read(&said)?;
+            }
+        }
+        Ok(Asked::Priced { challenge, because, request })
+    }
+
+    /// The free tier to try, unless the operator forbids it or it just said that it is used up.
+    fn free_offer(
+        &self,
+        challenge: &Challenge,
+        request: &Request,
+    ) -> Option<(String, http::HeaderName, http::HeaderValue)> {
+        if self.0.config.free == FreeTier::Never {
+            return None;
+        }
+        let key = format!("{}{}", request.origin, request.url.path());
+        if lock(&self.0.used_up).get(&key).is_some_and(|at| at.elapsed() < FREE_AGAIN) {
+            return None;
+        }
+        challenge.offers.iter().find_map(|offer| match &offer.way {
+            Way::Free { name, value } if !request.headers.contains_key(name) => {
+                Some((key.clone(), name.clone(), value.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Sends a request once under the seller policy.
+    pub(super) async fn send(
+        &self,
+        request: &Request,
+        credential: Option<Credential>,
+    ) -> Result<Answer, crate::http::Error> {
+        let ask = Ask {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone().into(),
+            credential,
+            limits: Limits::default(),
+        };
+        self.0.http.send(Policy::Seller, ask).await
+    }
+}
+
+/// The header that a stored credential makes.
+pub(super) fn credential_of(pin: &[u8], proof: &[u8]) -> Option<Credential> {
+    let pin: Pin = serde_json::from_slice(pin).ok()?;
+    let proof: Proof = serde_json::from_slice(proof).ok()?;
+    pin.credential(&proof)
+}
+
+fn seen(answer: &Answer) -> Seen<'_> {
+    Seen { url: &answer.url, status: answer.status, headers: &answer.headers, body: &answer.body }
+}
+
+/// Reads a challenge, unless a cache served it: an invoice from a cache belongs to somebody else.
+fn read(answer: &Answer) -> Result<Challenge, No> {
+    let age = answer.headers.get(AGE).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
+    if age.is_some_and(|age| age > 0) {
+        return Err(No::new(
+            "stale_challenge",
+            "a cache served this price, not the seller, so its invoice may belong to somebody else",
+        ));
+    }
+    if answer.cut {
+        return Err(No::new("challenge_too_large", "the seller's demand for payment is larger than 64 KiB"));
+    }
+    Ok(protocol::read(seen(answer)))
+}
