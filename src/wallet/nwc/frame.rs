@@ -1,0 +1,114 @@
+//! The frames that a relay and we exchange (NIP-01), and the check that every event must pass.
+
+use nostr::{
+    event::{Event, EventId, Kind},
+    key::PublicKey,
+};
+use serde_json::{Value, json, value::RawValue};
+
+/// What a relay says. Text in it is the relay's own and untrusted.
+pub(super) enum Frame {
+    /// An event for a subscription: parsed, not yet checked.
+    Event { sub: String, event: Box<Event> },
+    /// Whether it took an event that we published.
+    Ok { event: String, taken: bool, why: String },
+    /// It has sent everything that it had stored for a subscription.
+    Stored { sub: String },
+    /// It ended a subscription.
+    Closed { sub: String, why: String },
+}
+
+impl Frame {
+    /// Reads one frame. `None` for what is not one, or is of no interest.
+    pub fn read(text: &str) -> Option<Frame> {
+        let parts: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+        let part = |n: usize| -> Option<String> { serde_json::from_str(parts.get(n)?.get()).ok() };
+        match part(0)?.as_str() {
+            "EVENT" => {
+                let event = Event::from_json(parts.get(2)?.get()).ok()?;
+                Some(Frame::Event { sub: part(1)?, event: Box::new(event) })
+            }
+            "OK" => {
+                let taken = serde_json::from_str(parts.get(2)?.get()).ok()?;
+                Some(Frame::Ok { event: part(1)?, taken, why: part(3).unwrap_or_default() })
+            }
+            "EOSE" => Some(Frame::Stored { sub: part(1)? }),
+            "CLOSED" => Some(Frame::Closed { sub: part(1)?, why: part(2).unwrap_or_default() }),
+            _ => None,
+        }
+    }
+
+    /// The frame that subscribes.
+    pub fn subscribe(sub: &str, wanted: &Wanted) -> String {
+        json!(["REQ", sub, wanted.filter()]).to_string()
+    }
+
+    /// The frame that publishes an event, whose bytes stay as they are.
+    pub fn publish(event: &str) -> String {
+        format!("[\"EVENT\",{event}]")
+    }
+
+    /// The frame that ends a subscription.
+    pub fn unsubscribe(sub: &str) -> String {
+        json!(["CLOSE", sub]).to_string()
+    }
+}
+
+/// Which events an exchange waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Who must have signed it.
+    pub author: PublicKey,
+    /// Its kind.
+    pub kind: Kind,
+    /// The request that it must answer.
+    pub answers: Option<EventId>,
+}
+
+impl Wanted {
+    /// The filter a relay is asked with. Without `since`: clocks differ. A relay's filtering is never relied on.
+    fn filter(&self) -> Value {
+        let mut filter = json!({ "kinds": [self.kind.as_u16()], "authors": [self.author.to_hex()] });
+        if let Some(id) = &self.answers {
+            filter["#e"] = json!([id.to_hex()]);
+        }
+        filter
+    }
+
+    /// Whether an event is truly one of these: kind, author, the request it answers, its id and its signature.
+    pub fn admits(&self, event: &Event) -> bool {
+        event.kind == self.kind
+            && event.pubkey == self.author
+            && self.answers.is_none_or(|id| event.tags.event_ids().any(|answered| answered == id))
+            && event.verify().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_relay_may_say_is_read_and_the_rest_is_passed_over() {
+        assert!(matches!(Frame::read(r#"["OK","ab",true,""]"#), Some(Frame::Ok { taken: true, .. })));
+        assert!(matches!(Frame::read(r#"["OK","ab",false]"#), Some(Frame::Ok { taken: false, .. })));
+        assert!(matches!(Frame::read(r#"["EOSE","s"]"#), Some(Frame::Stored { .. })));
+        assert!(matches!(Frame::read(r#"["CLOSED","s","rate-limited: slow"]"#), Some(Frame::Closed { .. })));
+        for odd in [
+            "",
+            "[]",
+            "{}",
+            "null",
+            r#"["NOTICE","hi"]"#,
+            r#"["AUTH","x"]"#,
+            r#"["EVENT","s"]"#,
+            r#"["EVENT","s",{}]"#,
+            r#"["EVENT","s",{"id":"zz"}]"#,
+            r#"["OK","ab","yes"]"#,
+            r#"["EOSE",1]"#,
+            "[[[[[[",
+        ] {
+            assert!(Frame::read(odd).is_none(), "{odd}");
+        }
+    }
+}
