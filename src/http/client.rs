@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    HeaderMap, HeaderValue, Method,
-    header::{CACHE_CONTROL, HOST},
-};
+use http::{HeaderMap, HeaderValue, Method, header::CACHE_CONTROL};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -174,7 +171,6 @@ impl Client {
             value.set_sensitive(true);
             fields.insert(credential.name.clone(), value);
         }
-        debug_assert!(!fields.contains_key(HOST));
         let mut request = self.wire(policy)?.request(ask.method.clone(), url.clone()).headers(fields);
         if !ask.body.is_empty() || !matches!(ask.method, Method::GET | Method::HEAD) {
             request = request.body(ask.body.clone());

@@ -105,12 +105,9 @@ fn vet_name(policy: Policy, settings: &Settings, name: &str) -> Result<bool, Err
         return Err(loopback_refused());
     }
     let refused = |why: &str| Err(Error::refused("name", format!("`{}` {why}.", quoted(name))));
-    // With the dot it would be another origin than without, for the same host.
-    if name.ends_with('.') {
-        return refused("ends with a dot; write it without");
-    }
+    // A last dot is refused as well: with it, the same host would be another origin.
     if name.split('.').any(str::is_empty) {
-        return refused("is not a host name");
+        return refused("is not a host name, or ends with a dot; write it without");
     }
     if here {
         return Ok(true);

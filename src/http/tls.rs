@@ -27,7 +27,7 @@ pub fn tls_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
 }
 
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), Error> {
-    let refused = |why: &str| Error::refused("roots", format!("extra_roots ({}) {why}.", path.display()));
+    let refused = |why: &str| Error::refused("roots", format!("The file that extra_roots names {why}."));
     let mut found = false;
     for certificate in CertificateDer::pem_file_iter(path).map_err(|_| refused("cannot be read"))? {
         let certificate = certificate.map_err(|_| refused("is not a PEM file of certificates"))?;

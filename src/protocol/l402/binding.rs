@@ -49,12 +49,13 @@ struct Said {
 impl Said {
     fn by(token: &str) -> Said {
         let mut said = Said::default();
-        if let Ok(macaroon) = Macaroon::from_token(token) {
-            match macaroon.id() {
-                Identifier::V0(hash) if !is_padded_text(&hash) => said.firm.push(HEXLOWER.encode(&hash)),
-                Identifier::Bare(hash) => said.loose.push(HEXLOWER.encode(&hash)),
-                Identifier::V0(_) | Identifier::Version(_) | Identifier::Other => {}
-            }
+        let macaroon = Macaroon::from_token(token);
+        match macaroon.as_ref().map_or_else(|_| Macaroon::head(token), Macaroon::id) {
+            Identifier::V0(hash) if !is_padded_text(&hash) => said.firm.push(HEXLOWER.encode(&hash)),
+            Identifier::Bare(hash) if macaroon.is_ok() => said.loose.push(HEXLOWER.encode(&hash)),
+            Identifier::V0(_) | Identifier::Bare(_) | Identifier::Version(_) | Identifier::Other => {}
+        }
+        if let Ok(macaroon) = macaroon {
             let caveats = macaroon.conditions().filter(|(name, _)| is_payment_hash(name));
             said.firm.extend(caveats.filter_map(|(_, value)| hash_text(value)));
         }

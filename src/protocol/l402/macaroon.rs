@@ -81,6 +81,22 @@ impl Macaroon {
         }
     }
 
+    /// What the identifier at the head of a token turns out to be, even where the rest of the token is broken: an
+    /// identifier that is all there says which invoice was meant.
+    pub(super) fn head(token: &str) -> Identifier {
+        let end =
+            token.bytes().position(|b| !(b.is_ascii_alphanumeric() || b"+/-_".contains(&b))).unwrap_or(token.len());
+        let whole = end.min(1024) / 4 * 4;
+        let Some(bytes) = token.get(..whole).and_then(base64) else { return Identifier::Other };
+        match bytes.split_first() {
+            Some((2, rest)) => match (Fields { rest }).section() {
+                Ok(Some((id, _))) => classify(id),
+                _ => Identifier::Other,
+            },
+            _ => Identifier::Other,
+        }
+    }
+
     /// What the identifier turns out to be.
     pub fn id(&self) -> Identifier {
         classify(&self.identifier)
@@ -108,7 +124,7 @@ fn classify(id: &[u8]) -> Identifier {
         return match u16::from_be_bytes(*version) {
             0 => Identifier::V0(*hash),
             // 66 bytes of text are a text, not a version from the year 3000.
-            _ if id.is_ascii() => Identifier::Other,
+            _ if id.iter().all(|b| b.is_ascii_graphic() || *b == b' ') => Identifier::Other,
             other => Identifier::Version(other),
         };
     }
@@ -128,12 +144,12 @@ fn classify(id: &[u8]) -> Identifier {
 
 fn read_v2(bytes: &[u8]) -> Result<Macaroon, BadMacaroon> {
     let mut fields = Fields { rest: bytes };
-    let (_, identifier, vid) = fields.section()?.ok_or(BadMacaroon::Malformed)?;
+    let (identifier, vid) = fields.section()?.ok_or(BadMacaroon::Malformed)?;
     if vid {
         return Err(BadMacaroon::Malformed);
     }
     let mut caveats = Vec::new();
-    while let Some((_, caveat, _)) = fields.section()? {
+    while let Some((caveat, _)) = fields.section()? {
         if caveats.len() == MAX_CAVEATS {
             return Err(BadMacaroon::TooLarge);
         }
@@ -151,16 +167,12 @@ struct Fields<'a> {
     rest: &'a [u8],
 }
 
-/// A location, an identifier, and whether a verification id followed.
-type Section<'a> = (Option<&'a [u8]>, &'a [u8], bool);
-
 impl<'a> Fields<'a> {
-    /// Takes `[location] identifier [vid] end`; `None` for the lone end mark that closes a list of sections.
-    fn section(&mut self) -> Result<Option<Section<'a>>, BadMacaroon> {
+    /// Takes `[location] identifier [vid] end`, and gives the identifier and whether a vid followed; `None` for the
+    /// lone end mark that closes a list of sections.
+    fn section(&mut self) -> Result<Option<(&'a [u8], bool)>, BadMacaroon> {
         let Some(mut field) = self.field()? else { return Ok(None) };
-        let mut location = None;
         if field.0 == 1 {
-            location = Some(field.1);
             field = self.field()?.ok_or(BadMacaroon::Malformed)?;
         }
         if field.0 != 2 {
@@ -171,7 +183,7 @@ impl<'a> Fields<'a> {
             Some((4, _)) if self.field()?.is_none() => true,
             Some(_) => return Err(BadMacaroon::Malformed),
         };
-        Ok(Some((location, field.1, vid)))
+        Ok(Some((field.1, vid)))
     }
 
     /// Takes one field; `None` for an end mark.
