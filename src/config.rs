@@ -300,8 +300,8 @@ fn rows(
 ) -> Result<BTreeMap<Currency, Limits>, String> {
     let mut out = BTreeMap::new();
     for (code, row) in section {
-        let currency = Currency::from_code(code)
-            .ok_or_else(|| format!("{place}: {code:?} is not a currency (sat, usd, eurc)"))?;
+        let currency =
+            Currency::from_code(code).ok_or_else(|| format!("{place}: {code:?} is not a currency (sat, usd, eurc)"))?;
         let known = fallback.get(&currency);
         let read = |scope: &str, text: &Option<String>, known: Option<Amount>| match text {
             Some(text) => Amount::parse_in(currency, text)
@@ -309,9 +309,8 @@ fn rows(
                 .map_err(|_| format!("{place}.{code}.{scope}: {text:?} is not a decimal number of {code}")),
             None => Ok(known),
         };
-        let must = |scope: &str, amount: Option<Amount>| {
-            amount.ok_or_else(|| format!("{place}.{code}: {scope} is missing"))
-        };
+        let must =
+            |scope: &str, amount: Option<Amount>| amount.ok_or_else(|| format!("{place}.{code}: {scope} is missing"));
         let limits = Limits {
             purchase: must("purchase", read("purchase", &row.purchase, known.map(|k| k.purchase))?)?,
             session: must("session", read("session", &row.session, known.map(|k| k.session))?)?,

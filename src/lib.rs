@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
@@ -9,6 +10,7 @@ pub mod ledger;
 pub mod money;
 pub mod protocol;
 pub mod purchase;
+pub mod report;
 pub mod secret;
 pub mod wallet;
 

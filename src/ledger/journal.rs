@@ -39,13 +39,34 @@ pub(super) fn append(
     let prev: String =
         conn.query_row("SELECT ifnull((SELECT hash FROM journal ORDER BY seq DESC LIMIT 1), '')", [], |r| r.get(0))?;
     let now = now_ms as i64;
-    let hash = link(&prev, line.purchase, line.session, line.principal, line.kind, line.currency, line.amount, now, &note, &rows);
+    let hash = link(
+        &prev,
+        line.purchase,
+        line.session,
+        line.principal,
+        line.kind,
+        line.currency,
+        line.amount,
+        now,
+        &note,
+        &rows,
+    );
     conn.prepare_cached(
         "INSERT INTO journal(purchase_id, session_id, principal, kind, currency, amount, at_ms, note, rows, prev, hash)
          VALUES(?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
-        line.purchase, line.session, line.principal, line.kind, line.currency, line.amount, now, note, rows, prev, hash
+        line.purchase,
+        line.session,
+        line.principal,
+        line.kind,
+        line.currency,
+        line.amount,
+        now,
+        note,
+        rows,
+        prev,
+        hash
     ])?;
     Ok(())
 }
@@ -86,7 +107,13 @@ pub(super) fn digest(row: &Row<'_>) -> rusqlite::Result<String> {
 
 type Digests = BTreeMap<String, String>;
 
-fn one(conn: &Connection, sql: &str, key: impl rusqlite::Params, name: String, out: &mut Digests) -> rusqlite::Result<()> {
+fn one(
+    conn: &Connection,
+    sql: &str,
+    key: impl rusqlite::Params,
+    name: String,
+    out: &mut Digests,
+) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(key)?;
     if let Some(row) = rows.next()? {

@@ -602,6 +602,21 @@ impl Ledger {
             .await
     }
 
+    /// What is remembered of each wallet, by its id (see `wallet::Wallet::remember`).
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn wallets(&self) -> Result<std::collections::HashMap<String, String>, LedgerError> {
+        self.0
+            .writer
+            .read(|conn| {
+                let mut statement = conn.prepare("SELECT wallet_id, cipher FROM wallet")?;
+                let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     /// What is remembered of a wallet: its world, its best encryption, and why it is frozen, if it is.
     ///
     /// # Errors

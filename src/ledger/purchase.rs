@@ -436,11 +436,10 @@ fn refused_by_history(
     if let Some(id) = kept.and_then(|id| id.parse().ok()) {
         return Ok(Some(Begun::CoolingDown(id)));
     }
-    let unknown: i64 = conn.query_row(
-        "SELECT count(*) FROM purchase WHERE host = ? AND state = 'unknown'",
-        [&new.host],
-        |r| r.get(0),
-    )?;
+    let unknown: i64 =
+        conn.query_row("SELECT count(*) FROM purchase WHERE host = ? AND state = 'unknown'", [&new.host], |r| {
+            r.get(0)
+        })?;
     Ok((unknown >= MAX_UNKNOWN_PER_HOST).then_some(Begun::TooManyUnknown(unknown)))
 }
 
@@ -623,7 +622,14 @@ pub(super) fn decide(conn: &Connection, now_ms: u64, id: PurchaseId, yes: bool) 
             if conn.execute(sql, [like])? == 0 {
                 return Ok(Decided::NothingToDecide(at.state));
             }
-            log(conn, now_ms, &at, "thaw", at.price, json!({ "note": "a person looked and let the wallet pay again" }))?;
+            log(
+                conn,
+                now_ms,
+                &at,
+                "thaw",
+                at.price,
+                json!({ "note": "a person looked and let the wallet pay again" }),
+            )?;
             Ok(Decided::Thawed(Box::new(at)))
         }
         (state, false) => Ok(Decided::NothingToDecide(state)),
@@ -698,10 +704,7 @@ pub(super) fn delivered(
          ON CONFLICT DO UPDATE SET verdict = 'accepted', at_ms = excluded.at_ms",
         params![at.path, now_ms as i64, id.to_string()],
     )?;
-    conn.execute(
-        "UPDATE credential SET state = 'usable' WHERE purchase_id = ? AND state = 'own'",
-        [id.to_string()],
-    )?;
+    conn.execute("UPDATE credential SET state = 'usable' WHERE purchase_id = ? AND state = 'own'", [id.to_string()])?;
     advance(conn, now_ms, &at, &Step { kind: "deliver", to: State::Delivered, note: "", amount: at.price })?;
     Ok(State::Delivered)
 }
@@ -742,11 +745,9 @@ pub(super) fn absent(conn: &Connection, now_ms: u64, id: PurchaseId, absent: boo
          ON CONFLICT DO UPDATE SET looked_ms = ?2, absent_ms = CASE WHEN ?3 THEN ifnull(absent_ms, ?2) END",
         params![id.to_string(), now_ms as i64, absent],
     )?;
-    let since =
-        conn.query_row("SELECT absent_ms FROM driver WHERE purchase_id = ?", [id.to_string()], |r| r.get(0))?;
+    let since = conn.query_row("SELECT absent_ms FROM driver WHERE purchase_id = ?", [id.to_string()], |r| r.get(0))?;
     Ok(since)
 }
-
 
 /// The protocol's part of an intent's bytes.
 pub(super) fn pin_of(bytes: &[u8]) -> Vec<u8> {

@@ -38,9 +38,8 @@ pub(crate) fn secure_home(home: &Path) -> Result<(), LedgerError> {
     {
         use std::os::unix::fs::PermissionsExt;
         if meta.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(|e| {
-                refused(format!("{} is open to other users and cannot be closed: {e}", home.display()))
-            })?;
+            fs::set_permissions(home, fs::Permissions::from_mode(0o700))
+                .map_err(|e| refused(format!("{} is open to other users and cannot be closed: {e}", home.display())))?;
         }
     }
     Ok(())
@@ -152,10 +151,7 @@ fn migrate(conn: &Connection, path: &Path, now_ms: u64) -> Result<(), LedgerErro
         }
         for (n, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
             conn.execute_batch(migration)?;
-            conn.execute_batch(&format!(
-                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};",
-                n + 1
-            ))?;
+            conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};", n + 1))?;
         }
         if version == 0 {
             conn.execute("INSERT INTO meta VALUES('created_ms', ?)", [now_ms.to_string()])?;

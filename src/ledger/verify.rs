@@ -135,16 +135,15 @@ fn whole(conn: &Connection) -> Result<Verified, LedgerError> {
         }
         match serde_json::from_str::<BTreeMap<String, String>>(&digests) {
             Ok(digests) => last.extend(digests),
-            Err(_) => findings.push(Finding { row: format!("journal/{seq}"), say: "its row list is unreadable".into() }),
+            Err(_) => {
+                findings.push(Finding { row: format!("journal/{seq}"), say: "its row list is unreadable".into() })
+            }
         }
         prev = hash;
         lines += 1;
     }
-    let sequence: i64 = conn.query_row(
-        "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)",
-        [],
-        |r| r.get(0),
-    )?;
+    let sequence: i64 =
+        conn.query_row("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)", [], |r| r.get(0))?;
     if sequence >= expected {
         findings.push(Finding { row: format!("journal/{sequence}"), say: "the last lines are missing".into() });
     }

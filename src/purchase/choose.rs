@@ -96,7 +96,10 @@ fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Result<(), (
     };
     if price.exceeds(purchase.limit) {
         let raise = if price.exceeds(purchase.ceiling) { ", and above the operator's ceiling too" } else { "" };
-        return Err(("above_limit", format!("it costs {price}, above the limit of {} a purchase{raise}", purchase.limit)));
+        return Err((
+            "above_limit",
+            format!("it costs {price}, above the limit of {} a purchase{raise}", purchase.limit),
+        ));
     }
     let needs = price.plus(fee_cap).unwrap_or(price);
     for scope in [Scope::Session, Scope::Day, Scope::Total] {

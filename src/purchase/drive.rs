@@ -201,8 +201,8 @@ impl Run<'_> {
     }
 
     /// The wallet that this intent was made for. Another wallet's "no such payment" would say nothing.
-    fn wallet(&self) -> Result<&std::sync::Arc<dyn Wallet>, String> {
-        match self.purse.wallet() {
+    async fn wallet(&self) -> Result<&std::sync::Arc<dyn Wallet>, String> {
+        match self.purse.wallet().await {
             Ok(wallet) if wallet.id() == self.intent.wallet => Ok(wallet),
             Ok(_) => Err("it was paid from another wallet than the one set up now".into()),
             Err(WalletError::None) => Err("the wallet it was paid from is no longer set up".into()),
@@ -211,7 +211,7 @@ impl Run<'_> {
     }
 
     async fn pay(&mut self) -> Input {
-        let wallet = match self.wallet() {
+        let wallet = match self.wallet().await {
             Ok(wallet) => wallet,
             Err(why) => return Input::NoWord(why),
         };
@@ -231,7 +231,7 @@ impl Run<'_> {
 
     async fn look_up(&mut self) -> Result<Input, No> {
         self.looks += 1;
-        let said = match self.wallet() {
+        let said = match self.wallet().await {
             Ok(wallet) => wallet.look_up(&self.intent).await,
             Err(why) => LookSaid::CannotTell { why },
         };
@@ -312,11 +312,9 @@ impl Run<'_> {
         self.body = Some(Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms()));
         Ok(match status {
             401 | 402 => Input::SellerAskedAgain(status),
-            403 | 407 | 408 | 425 | 429 => Input::SellerFailed {
-                why: format!("the seller answered {status}"),
-                status: Some(status),
-                again: false,
-            },
+            403 | 407 | 408 | 425 | 429 => {
+                Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
+            }
             500.. => Input::SellerFailed {
                 why: format!("the seller answered {status}"),
                 status: Some(status),

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     http::Answer,
-    ledger::{Begun, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential},
+    ledger::{
+        Begun, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential,
+    },
     money::{Amount, Currency},
     protocol::{
         Offer, Pin, Way, World,
@@ -77,7 +79,8 @@ impl Purse {
                 answer if answer.status == 402 => answer,
                 answer => {
                     let body = Results::body(free_id(), &answer, self.0.clock.now_ms());
-                    let say = format!("Nothing was paid: the seller answers this without payment (HTTP {}).", answer.status);
+                    let say =
+                        format!("Nothing was paid: the seller answers this without payment (HTTP {}).", answer.status);
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
@@ -285,7 +288,7 @@ impl Purse {
         let ledger = self.ledger().await?;
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
-        let wallet = match (self.wallet(), self.wallet_world().await) {
+        let wallet = match (self.wallet().await, self.wallet_world().await) {
             (Ok(wallet), Ok(info)) => Ok((wallet, info.world)),
             (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
             (_, Err(e)) => Err(e.to_string()),
@@ -314,7 +317,9 @@ impl Purse {
             return Some(format!("the operator's config forbids paying {host}"));
         }
         if !config.allow_hosts.is_empty() && !config.allow_hosts.iter().any(|h| h == host) {
-            return Some(format!("the operator's config names the hosts that may be paid, and {host} is not among them"));
+            return Some(format!(
+                "the operator's config names the hosts that may be paid, and {host} is not among them"
+            ));
         }
         None
     }
@@ -333,23 +338,25 @@ impl Purse {
         let judged = self.judge(call, offers).await?;
         let Some((offer, mut why)) = choose::choose(&judged) else {
             let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
-            let (code, say) = worst.filter_map(|(_, v)| v.as_ref().err()).next().cloned().unwrap_or((
-                "not_payable",
-                "no offer can be paid".into(),
-            ));
+            let (code, say) = worst
+                .filter_map(|(_, v)| v.as_ref().err())
+                .next()
+                .cloned()
+                .unwrap_or(("not_payable", "no offer can be paid".into()));
             return Err(No { code, say: with_advice(code, say) });
         };
         if !because.is_empty() {
             why = format!("{}; {why}", because.join("; "));
         }
-        let wallet = self.wallet().map_err(No::from)?;
+        let wallet = self.wallet().await.map_err(No::from)?;
         let world = self.wallet_world().await?.world;
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
         let bill = bill_of(pin)?;
         let Bill::Bolt11 { expires_at, .. } = &bill;
-        let ask_a_person = self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
+        let ask_a_person =
+            self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
         let prepared = if ask_a_person { None } else { Some(wallet.prepare(&bill).await?) };
         if self.closing() {
             return Err(No::new("ending", "the server is ending; call again when it is back"));
@@ -492,9 +499,12 @@ impl Purse {
             let standing = ledger.find(id).await?.unwrap_or(standing);
             return Ok(self.report(&standing, Ran::default()).await);
         }
-        let wallet = self.wallet().map_err(No::from)?;
+        let wallet = self.wallet().await.map_err(No::from)?;
         if wallet.id() != pinned.wallet {
-            return Err(No::new("other_wallet", format!("{id} was approved for another wallet than the one set up now")));
+            return Err(No::new(
+                "other_wallet",
+                format!("{id} was approved for another wallet than the one set up now"),
+            ));
         }
         let prepared = wallet.prepare(&bill_of(&pin)?).await?;
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
@@ -685,7 +695,9 @@ fn awaiting(standing: &Standing) -> Report {
 fn failed_advice(note: &str) -> &'static str {
     match note {
         n if n.contains("INSUFFICIENT_BALANCE") => " The wallet needs more money; a person can top it up.",
-        n if n.contains("QUOTA_EXCEEDED") => " The wallet's own budget for this connection is used up; a person can raise it there.",
+        n if n.contains("QUOTA_EXCEEDED") => {
+            " The wallet's own budget for this connection is used up; a person can raise it there."
+        }
         n if n.contains("RESTRICTED") || n.contains("UNAUTHORIZED") => {
             " The wallet connection may not pay; a person can connect one that may."
         }
@@ -706,10 +718,9 @@ const RAISE: &str = "A person can raise the limit up to the operator's ceiling i
 
 fn no_room(no: &NoRoom) -> No {
     match no {
-        NoRoom::NoCeiling(currency) => No::new(
-            "no_ceiling",
-            format!("the operator set no ceiling for {currency}, so none of it is spent"),
-        ),
+        NoRoom::NoCeiling(currency) => {
+            No::new("no_ceiling", format!("the operator set no ceiling for {currency}, so none of it is spent"))
+        }
         NoRoom::Price { price, limit, ceiling } => No::new(
             "above_limit",
             format!("it costs {price}, above the limit of {limit} a purchase (ceiling {ceiling}). {RAISE}"),

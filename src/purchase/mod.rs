@@ -39,7 +39,7 @@ use crate::{
     http::Client,
     ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing},
     money::Amount,
-    wallet::{Wallet, WalletError, WalletInfo, nwc::NwcWallet},
+    wallet::{self, Wallet, WalletError, WalletInfo},
 };
 use results::Results;
 
@@ -171,19 +171,43 @@ impl Purse {
     }
 
     /// The wallet. Making it connects to nothing.
-    fn wallet(&self) -> Result<&Arc<dyn Wallet>, WalletError> {
-        let made = self.0.wallet.get_or_init(|| {
-            let uri = self.0.config.nwc.clone().ok_or(WalletError::None)?;
-            let wallet = NwcWallet::from_config(uri, &self.0.config, self.0.clock.clone())?;
-            Ok(Arc::new(wallet))
-        });
-        made.as_ref().map_err(Clone::clone)
+    async fn wallet(&self) -> Result<&Arc<dyn Wallet>, WalletError> {
+        if self.0.wallet.get().is_none() {
+            let config = &self.0.config;
+            // Without a connection string there is nothing to remember, and no ledger to be made.
+            if config.nwc.is_none() {
+                return Err(WalletError::None);
+            }
+            let remembered = match self.ledger().await {
+                Ok(ledger) => ledger.wallets().await.unwrap_or_default(),
+                Err(no) => return Err(WalletError::Setup(no.say)),
+            };
+            let made = wallet::from_config(config, self.0.clock.clone(), |id| remembered.get(id).cloned());
+            let _ = self.0.wallet.set(made);
+        }
+        match self.0.wallet.get() {
+            Some(made) => made.as_ref().map_err(Clone::clone),
+            None => Err(WalletError::None),
+        }
     }
 
     /// What the wallet said of its world, asked once a process.
     async fn wallet_world(&self) -> Result<&WalletInfo, WalletError> {
-        let wallet = self.wallet()?;
-        self.0.world.get_or_try_init(|| wallet.info()).await
+        let wallet = self.wallet().await?;
+        let first = self.0.world.get().is_none();
+        let info = self.0.world.get_or_try_init(|| wallet.info()).await?;
+        if first {
+            self.remember_wallet(wallet, info).await;
+        }
+        Ok(info)
+    }
+
+    /// Writes down the wallet's world and what it is worth remembering of it.
+    async fn remember_wallet(&self, wallet: &Arc<dyn Wallet>, info: &WalletInfo) {
+        let Ok(ledger) = self.ledger().await else { return };
+        if let Err(e) = ledger.saw_wallet(&wallet.id(), info.world.name(), &wallet.remember()).await {
+            tracing::warn!("what the wallet said of itself could not be recorded: {e}");
+        }
     }
 
     /// Wallet, limits and what is unresolved. Pays nothing, begins no session.
@@ -194,7 +218,7 @@ impl Purse {
         self.reconcile_in_background();
         let ledger = self.ledger().await?;
         let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
-        let (wallet, kind, frozen) = match self.wallet() {
+        let (wallet, kind, frozen) = match self.wallet().await {
             Ok(wallet) => {
                 let known = ledger.known_wallet(&wallet.id()).await?;
                 (wallet.info().await, Some(wallet.kind()), known.and_then(|(_, _, frozen)| frozen))
@@ -251,7 +275,8 @@ impl Purse {
 
     /// Looks up, once a process and on first need, what earlier processes left unresolved. Pays nothing.
     fn reconcile_in_background(&self) {
-        if self.wallet().is_err() || self.0.reconciling.swap(true, Ordering::SeqCst) {
+        let wallet_is_there = self.0.config.nwc.is_some() || self.0.wallet.get().is_some();
+        if !wallet_is_there || self.0.reconciling.swap(true, Ordering::SeqCst) {
             return;
         }
         let purse = self.clone();

@@ -102,7 +102,8 @@ impl Request {
         if !headers.contains_key(http::header::ACCEPT) {
             headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/json, text/*;q=0.9, */*;q=0.5"));
         }
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| No::new("bad_method", "the method is not one"))?;
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| No::new("bad_method", "the method is not one"))?;
         if !matches!(method, Method::GET | Method::HEAD) && !headers.contains_key("idempotency-key") {
             // A seller that honours it runs our repeated request once (draft-ietf-httpapi-idempotency-key-header).
             let key = HEXLOWER.encode(&crate::random::<16>());
@@ -191,7 +192,9 @@ impl Request {
             Some(key) if (1..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => {
                 Ok(Idempotency { key: format!("k:{key}"), explicit: true, request_hash })
             }
-            Some(_) => Err(No::new("bad_idempotency_key", "an idempotency key has 1 to 128 printable ASCII characters")),
+            Some(_) => {
+                Err(No::new("bad_idempotency_key", "an idempotency key has 1 to 128 printable ASCII characters"))
+            }
         }
     }
 }

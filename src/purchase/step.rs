@@ -235,9 +235,7 @@ fn redeeming(known: &Known, input: &Input) -> Effect {
             status: Some(*status),
         },
         Input::SellerFailed { again: true, .. } if known.redeems < 3 => Effect::Redeem(Duration::from_millis(500)),
-        Input::SellerFailed { why, status, .. } => {
-            Effect::RecordUndelivered { why: why.clone(), status: *status }
-        }
+        Input::SellerFailed { why, status, .. } => Effect::RecordUndelivered { why: why.clone(), status: *status },
         _ if known.redeems == 0 => Effect::Redeem(Duration::ZERO),
         _ => Effect::Rest,
     }
@@ -282,7 +280,8 @@ mod tests {
             assert_eq!(step(&known(State::Paying), &refused(code, true)), Effect::ConfirmNo((*code).into()));
             let asked = Known { refused: Some((*code).into()), ..known(State::Paying) };
             assert!(matches!(step(&asked, &Input::LookedAbsent), Effect::RecordFailed(_)), "{code}");
-            for doubt in [Input::LookedPending, Input::LookedNothing("-".into()), Input::LookedSettled { proof: false }] {
+            for doubt in [Input::LookedPending, Input::LookedNothing("-".into()), Input::LookedSettled { proof: false }]
+            {
                 assert!(matches!(step(&asked, &doubt), Effect::RecordUnknown(_)), "{code} {doubt:?}");
             }
             assert_eq!(step(&asked, &Input::LookedSettled { proof: true }), Effect::RecordPaid);

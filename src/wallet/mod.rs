@@ -3,11 +3,14 @@
 //! A wallet knows nothing of HTTP or 402. It gets a [`Bill`], makes the exact bytes that it would send ([`Prepared`]),
 //! and sends them only when the ledger hands them back as a [`Committed`] intent. A new wallet is one file here.
 
+mod dial;
 pub mod nwc;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use crate::{
+    clock::Clock,
+    config::Config,
     ledger::{Committed, Intent},
     money::Amount,
     protocol::{Rail, World},
@@ -136,6 +139,10 @@ pub trait Wallet: Send + Sync {
     /// A public fingerprint that stays the same as long as it is the same wallet, such as `nwc:<16 hex digits>`.
     fn id(&self) -> String;
 
+    /// What is worth remembering about it between runs, as the ledger keeps it; for NWC the best encryption it was ever
+    /// seen to speak. Empty when there is nothing.
+    fn remember(&self) -> String;
+
     /// Whether it pays on this rail.
     fn pays(&self, rail: Rail) -> bool;
 
@@ -154,4 +161,27 @@ pub trait Wallet: Send + Sync {
 
     /// Asks what became of a committed intent. Moves nothing.
     fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid>;
+}
+
+/// Makes the wallet that the operator set up. Connects to nothing. `remembered` is what [`Wallet::remember`] said of the
+/// wallet with that id in an earlier run.
+///
+/// # Errors
+/// [`WalletError::None`] where none is set up, [`WalletError::Setup`] where what is set up cannot be used.
+pub fn from_config(
+    config: &Config,
+    clock: Clock,
+    remembered: impl FnOnce(&str) -> Option<String>,
+) -> Result<Arc<dyn Wallet>, WalletError> {
+    let uri = config.nwc.as_ref().ok_or(WalletError::None)?;
+    let options = |floor| nwc::NwcOptions {
+        reply_timeout: config.waits.wallet,
+        clock: clock.clone(),
+        dial: Arc::new(dial::Guarded::new(config.http.clone())),
+        floor,
+        ..nwc::NwcOptions::default()
+    };
+    let id = nwc::NwcWallet::id_of(uri)?;
+    let floor = remembered(&id).and_then(|name| nwc::Scheme::from_name(&name));
+    Ok(Arc::new(nwc::NwcWallet::new(uri, options(floor))?))
 }

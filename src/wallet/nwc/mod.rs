@@ -135,6 +135,11 @@ impl Default for Pace {
     }
 }
 
+fn fingerprint(wallet: &PublicKey, client: &PublicKey) -> String {
+    let both = [wallet.to_bytes(), client.to_bytes()].concat();
+    format!("nwc:{}", data_encoding::HEXLOWER.encode(&crate::sha256(&both)[..8]))
+}
+
 /// A wallet reached through Nostr Wallet Connect. Nothing connects before the first call.
 ///
 /// Its methods must be called within a tokio runtime; any flavour will do.
@@ -185,6 +190,15 @@ impl NwcWallet {
             turn: tokio::sync::Mutex::default(),
             back_off: Mutex::default(),
         })
+    }
+
+    /// The fingerprint of a connection string: of both public keys, since some services share one among all users.
+    ///
+    /// # Errors
+    /// As [`NwcWallet::new`].
+    pub fn id_of(uri: &Secret) -> Result<String, WalletError> {
+        let uri = NwcUri::parse(uri).map_err(|bad| WalletError::Setup(bad.to_string()))?;
+        Ok(fingerprint(&uri.wallet(), &uri.keys().public_key()))
     }
 
     /// The best encryption that this wallet was ever seen to offer; nothing is sent below it. Worth remembering
@@ -243,6 +257,14 @@ fn payment_hash(intent: &Intent) -> Option<[u8; 32]> {
 impl Wallet for NwcWallet {
     fn kind(&self) -> &'static str {
         "nwc"
+    }
+
+    fn id(&self) -> String {
+        fingerprint(&self.wallet, &self.keys.public_key())
+    }
+
+    fn remember(&self) -> String {
+        self.floor().map(|scheme| scheme.name().to_owned()).unwrap_or_default()
     }
 
     fn pays(&self, rail: Rail) -> bool {

@@ -1,0 +1,1 @@
+//! small words shared by commands
