@@ -117,6 +117,30 @@ async fn whatever_does_not_end_is_ended() {
     assert_eq!((answer.body.len(), answer.cut), (8 << 20, true));
 }
 
+/// A56: the first byte, the pause between two pieces and the total each end a request by themselves.
+#[tokio::test]
+async fn each_deadline_works_by_itself() {
+    let short = Duration::from_millis(200);
+    let usual = Limits::default();
+    let silent = "";
+    let stopped = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+    for (head, limits) in [
+        (silent, Limits { first_byte: short, ..usual }),
+        (stopped, Limits { idle: short, ..usual }),
+        (silent, Limits { total: short, ..usual }),
+        (stopped, Limits { total: short, ..usual }),
+    ] {
+        let seller = Seller::doing(move |_, mut wire| async move {
+            let _ = wire.write_all(head.as_bytes()).await;
+            std::future::pending().await
+        })
+        .await;
+        let start = Instant::now();
+        failed_after_sending(seller_send(&at_home(), Ask { limits, ..get(seller.url("/")) }).await);
+        assert!(start.elapsed() < Duration::from_secs(8), "{limits:?}: {:?}", start.elapsed());
+    }
+}
+
 /// A56: the total is one for all redirects together, not one for each.
 #[tokio::test]
 async fn redirects_share_one_deadline() {

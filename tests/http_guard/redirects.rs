@@ -1,6 +1,9 @@
 //! Which redirects are followed, and what goes along.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{asking::*, certificates::World, seller::*};
 use bursar::http::{Ask, Bytes, Client, Error, Settings};
@@ -37,7 +40,7 @@ async fn a_credential_or_a_body_never_leaves_its_origin() {
     assert_eq!(other.connects(), 0);
 }
 
-/// A50: another host name, another port and another scheme are another origin, and so is the way back from one.
+/// A50: a request that only reads may go on to another seller, without what says who asks.
 #[tokio::test]
 async fn a_reader_may_be_sent_elsewhere_but_takes_nothing_along() {
     let end = Seller::saying(reply("200 OK", "", "found")).await;
@@ -55,6 +58,36 @@ async fn a_reader_may_be_sent_elsewhere_but_takes_nothing_along() {
     let heard = &end.heard()[0];
     assert!(heard.contains("accept: text/csv") && !heard.contains(SECRET), "{heard}");
     assert!(!heard.contains("referer") && !heard.contains("q=1"), "{heard}");
+}
+
+/// A50: who was elsewhere on the way comes home as a stranger: the way back is the other seller's choice.
+#[tokio::test]
+async fn the_way_back_from_another_origin_takes_nothing_along() {
+    let back = Arc::new(OnceLock::<Url>::new());
+    let home = back.clone();
+    let other = Seller::doing(move |_, mut wire| {
+        let answer = redirect(302, home.get().map_or("/", Url::as_str));
+        async move {
+            let _ = wire.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let away = other.url("/");
+    let seller = Seller::doing(move |request, mut wire| {
+        let first = request.starts_with("GET /start");
+        let answer = if first { redirect(302, away.as_str()) } else { reply("200 OK", "", "") };
+        async move {
+            let _ = wire.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    back.set(seller.url("/chosen")).unwrap();
+    let mut ask = get(seller.url("/start"));
+    ask.headers.insert("idempotency-key", HeaderValue::from_static(SECRET));
+    let answer = seller_send(&at_home(), ask).await.unwrap();
+    assert_eq!((answer.status, answer.hops, answer.url), (200, 2, seller.url("/chosen")));
+    let carried: Vec<bool> = seller.heard().iter().map(|heard| heard.contains(SECRET)).collect();
+    assert_eq!(carried, [true, false]);
 }
 
 /// A50: within its origin a paid request follows, byte for byte, where the status keeps its method.
