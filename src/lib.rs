@@ -12,6 +12,7 @@ pub mod protocol;
 pub mod purchase;
 pub mod report;
 pub mod secret;
+pub mod server;
 pub mod wallet;
 
 /// Bytes from the operating system's generator.

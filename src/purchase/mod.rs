@@ -29,6 +29,7 @@ use std::{
 };
 
 pub use choose::OfferView;
+pub use fetch::NO_WALLET;
 pub use outcome::{No, Outcome, Report};
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};

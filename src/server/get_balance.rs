@@ -1,0 +1,189 @@
+//! `get_balance`: the wallet, the limits, and what is not known yet.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Said, arguments};
+use crate::{
+    ledger::{BudgetView, Scope, Standing},
+    money::Amount,
+    purchase::{BalanceReport, Caller, No, Purse},
+};
+
+/// No arguments.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {}
+
+/// What programs read; `bursar balance --json` prints exactly this.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct Output {
+    /// In words.
+    pub say: String,
+    /// The wallet.
+    pub wallet: WalletView,
+    /// The running session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The limits.
+    pub budgets: Vec<LimitView>,
+    /// Payments whose outcome is not known yet.
+    pub unresolved: Vec<WaitingView>,
+    /// Purchases that wait for a person.
+    pub awaiting_approval: Vec<WaitingView>,
+}
+
+/// The wallet as it says of itself.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct WalletView {
+    /// `nwc`, or absent where none is set up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What it reports; some wallets tell the whole node's, not this connection's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Amount>,
+    /// `main` (real money) or `test` (play money).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub world: Option<String>,
+    /// Its network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Why it cannot be asked, or why it is frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One limit.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct LimitView {
+    /// What it is over.
+    pub scope: Scope,
+    /// The limit.
+    pub limit: Amount,
+    /// Spent, fees included; absent for scope purchase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Amount>,
+    /// Held for what is not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Amount>,
+    /// Left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Amount>,
+    /// How far a person could raise it.
+    pub ceiling: Amount,
+}
+
+impl From<&BudgetView> for LimitView {
+    fn from(b: &BudgetView) -> LimitView {
+        let counts = b.scope != Scope::Purchase;
+        LimitView {
+            scope: b.scope,
+            limit: b.limit,
+            spent: counts.then_some(b.spent),
+            held: counts.then_some(b.held),
+            left: counts.then_some(b.left),
+            ceiling: b.ceiling,
+        }
+    }
+}
+
+/// One purchase that waits for something.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct WaitingView {
+    /// Its id.
+    pub purchase: String,
+    /// Who is paid.
+    pub host: String,
+    /// The price.
+    pub price: Amount,
+    /// Where it stands.
+    pub state: String,
+    /// Why.
+    pub note: String,
+}
+
+impl From<&Standing> for WaitingView {
+    fn from(s: &Standing) -> WaitingView {
+        WaitingView {
+            purchase: s.id.to_string(),
+            host: s.host.clone(),
+            price: s.price,
+            state: s.state.to_string(),
+            note: s.note.clone(),
+        }
+    }
+}
+
+impl Output {
+    /// Makes the facts of a report.
+    pub fn new(report: &BalanceReport) -> Output {
+        let (balance, world, network, problem) = match &report.wallet {
+            Ok(info) => (info.balance, Some(info.world.name().to_owned()), info.network.clone(), None),
+            Err(crate::wallet::WalletError::None) => (None, None, None, Some(crate::purchase::NO_WALLET.to_owned())),
+            Err(e) => (None, None, None, Some(e.to_string())),
+        };
+        let problem = report.frozen.as_ref().map(|why| format!("frozen until a person looks: {why}")).or(problem);
+        let mut say = match (&balance, &problem) {
+            (Some(balance), None) => format!("The wallet holds {balance}."),
+            (_, Some(problem)) => format!("The wallet cannot pay: {}.", problem.trim_end_matches('.')),
+            (None, None) => "The wallet does not tell its balance.".to_owned(),
+        };
+        for budget in &report.budgets {
+            if budget.scope == Scope::Session {
+                let held = if budget.held.is_zero() { String::new() } else { format!(", {} held", budget.held) };
+                say.push_str(&format!(" Session: {} of {} left{held}.", budget.left, budget.limit));
+            }
+        }
+        if !report.unresolved.is_empty() {
+            say.push_str(&format!(" {} payment(s) have no known outcome yet.", report.unresolved.len()));
+        }
+        if !report.awaiting.is_empty() {
+            say.push_str(&format!(" {} purchase(s) wait for a person.", report.awaiting.len()));
+        }
+        Output {
+            say,
+            wallet: WalletView { kind: report.kind.map(str::to_owned), balance, world, network, problem },
+            session: report.session.as_ref().map(|s| s.id.clone()),
+            budgets: report.budgets.iter().map(LimitView::from).collect(),
+            unresolved: report.unresolved.iter().map(WaitingView::from).collect(),
+            awaiting_approval: report.awaiting.iter().map(WaitingView::from).collect(),
+        }
+    }
+
+    /// What the model reads.
+    pub fn text(&self) -> String {
+        let mut text = self.say.clone();
+        for b in &self.budgets {
+            let scope = b.scope.name();
+            match b.left {
+                Some(left) => text.push_str(&format!("\n- {scope}: {left} of {} left (ceiling {})", b.limit, b.ceiling)),
+                None => text.push_str(&format!("\n- {scope}: at most {} (ceiling {})", b.limit, b.ceiling)),
+            }
+        }
+        for w in self.unresolved.iter().chain(&self.awaiting_approval) {
+            text.push_str(&format!("\n- {} {} {} at {}", w.purchase, w.state, w.price, w.host));
+        }
+        text
+    }
+}
+
+pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
+    if let Err(said) = arguments::<Args>(given) {
+        return said;
+    }
+    match purse.balance(&caller).await {
+        Ok(report) => {
+            let output = Output::new(&report);
+            let structured = serde_json::to_value(&output).unwrap_or_default();
+            Said { blocks: vec![output.text()], structured, is_error: false, hands_over: None }
+        }
+        Err(no) => refused(no),
+    }
+}
+
+/// The result of a tool that could not be carried out and never pays.
+pub(super) fn refused(no: No) -> Said {
+    let say = format!("Nothing was paid: {}.", no.say.trim_end_matches('.'));
+    let structured = serde_json::json!({ "outcome": "refused", "code": no.code, "say": say });
+    Said { blocks: vec![say], structured, is_error: true, hands_over: None }
+}

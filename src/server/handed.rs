@@ -1,0 +1,132 @@
+//! Which answers really went out: a purchase counts as answered only when its response was written to the host.
+//!
+//! A host that dies, hangs up or cancels before that gets the stored answer when it asks again, free of charge.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use rmcp::model::RequestId;
+use tokio::io::AsyncWrite;
+
+use crate::{ledger::PurchaseId, purchase::Purse};
+
+/// Responses that hand over a purchase's answer and are not written yet, by the JSON text of the request's id.
+#[derive(Clone)]
+pub(super) struct Handed(Arc<Waiting>);
+
+struct Waiting {
+    purse: Purse,
+    expected: Mutex<HashMap<String, PurchaseId>>,
+}
+
+/// At most this many: a host that never reads its answers must not fill our memory.
+const MOST: usize = 1024;
+
+impl Handed {
+    pub(super) fn new(purse: Purse) -> Handed {
+        Handed(Arc::new(Waiting { purse, expected: Mutex::default() }))
+    }
+
+    /// The response to this request hands over this purchase's answer.
+    pub(super) fn expect(&self, request: &RequestId, purchase: PurchaseId) {
+        let Ok(id) = serde_json::to_string(request) else { return };
+        let mut expected = self.expected();
+        if expected.len() < MOST {
+            expected.insert(id, purchase);
+        }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, HashMap<String, PurchaseId>> {
+        self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A response with this id was written.
+    fn written(&self, id: &str) {
+        let Some(purchase) = self.expected().remove(id) else { return };
+        let purse = self.0.purse.clone();
+        tokio::spawn(async move { purse.answered(purchase).await });
+    }
+
+    /// Watches what goes out through `inner`, one JSON-RPC message a line.
+    pub(super) fn watch<W>(&self, inner: W) -> Watched<W> {
+        Watched { inner, handed: self.clone(), head: Vec::new(), lines: Vec::new() }
+    }
+}
+
+/// A writer that notes which responses were flushed.
+pub(super) struct Watched<W> {
+    inner: W,
+    handed: Handed,
+    /// The beginning of the line that is being written.
+    head: Vec<u8>,
+    /// The ids of lines that were written and not flushed yet.
+    lines: Vec<String>,
+}
+
+/// A response's id stands within its first bytes.
+const HEAD: usize = 512;
+
+impl<W> Watched<W> {
+    fn saw(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            let room = HEAD.saturating_sub(self.head.len());
+            self.head.extend_from_slice(&line[..line.len().min(room)]);
+            if line.ends_with(b"\n") {
+                self.lines.extend(response_id(&self.head));
+                self.head.clear();
+            }
+        }
+    }
+}
+
+/// The JSON text of a response's id: `{"jsonrpc":"2.0","id":ID,"result":...`.
+fn response_id(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let rest = head.strip_prefix("{\"jsonrpc\":\"2.0\",\"id\":")?;
+    let mut ids = serde_json::Deserializer::from_str(rest).into_iter::<serde_json::Value>();
+    let id = ids.next()?.ok()?;
+    rest[ids.byte_offset()..].starts_with(",\"result\"").then(|| id.to_string())
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Watched<W> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        if let Poll::Ready(Ok(n)) = &written {
+            self.saw(&buf[..*n]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            for id in std::mem::take(&mut self.lines) {
+                self.handed.written(&id);
+            }
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::response_id;
+
+    #[test]
+    fn only_a_result_names_the_call_it_answers() {
+        let id = |text: &str| response_id(text.as_bytes());
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"result":{"#), Some("7".into()));
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":"a\"b","result":{"#), Some(r#""a\"b""#.into()));
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"error":{"#), None);
+        assert_eq!(id(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"id":7,"result":1}}"#), None);
+        assert_eq!(id(""), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! The MCP face: four tools, two resources, one prompt. It holds no rule about money.
+//!
+//! One file a tool: its arguments, its structured output, the words the model reads. Descriptions are in `tools/`,
+//! schemas are generated into `schemas/`.
+
+pub mod discover_api;
+pub mod fetch_paid;
+pub mod get_balance;
+mod handed;
+mod page;
+mod prompts;
+mod resources;
+pub mod schema;
+pub mod set_budget;
+mod stdio;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams,
+        GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+pub use stdio::serve_stdio;
+use tokio::sync::watch;
+
+use crate::{
+    ledger::PurchaseId,
+    purchase::{Caller, Purse},
+};
+use handed::Handed;
+
+/// What a host tells its model about us, before any tool is loaded.
+const INSTRUCTIONS: &str = "Bursar buys data from paid HTTP APIs (402 Payment Required: L402) within limits the user \
+     set, and keeps a ledger. Use it when a URL or API asks for payment.";
+
+/// The server: one purse for one caller.
+#[derive(Clone)]
+pub struct Server {
+    purse: Purse,
+    caller: Caller,
+    handed: Handed,
+}
+
+/// What a tool gives back: text for the model, facts for programs.
+pub struct Said {
+    /// The first block says what happened to the money and what to do next; further ones are the seller's words.
+    pub blocks: Vec<String>,
+    /// The same facts.
+    pub structured: Value,
+    /// Whether the caller did not get what it asked for.
+    pub is_error: bool,
+    /// The purchase whose answer is handed over with this.
+    pub hands_over: Option<PurchaseId>,
+}
+
+impl Said {
+    /// An error that never reached the purse.
+    fn wrong(say: impl Into<String>) -> Said {
+        let say = say.into();
+        let structured = serde_json::json!({ "outcome": "refused", "code": "bad_arguments", "say": say });
+        Said { blocks: vec![say], structured, is_error: true, hands_over: None }
+    }
+}
+
+/// Reports progress of one call.
+#[derive(Clone)]
+pub(crate) struct Teller(watch::Sender<String>);
+
+impl Teller {
+    fn tell(&self, what: String) {
+        self.0.send_if_modified(|now| std::mem::replace(now, what.clone()) != what);
+    }
+}
+
+impl Server {
+    /// A server that opens nothing yet.
+    pub fn new(purse: Purse, caller: Caller) -> Server {
+        let handed = Handed::new(purse.clone());
+        Server { purse, caller, handed }
+    }
+
+    /// Runs one tool in a task of its own, so that a panic in it is an answer and not a silence.
+    async fn run(&self, name: &str, arguments: Value, teller: Teller) -> Option<Said> {
+        let (purse, caller) = (self.purse.clone(), self.caller.clone());
+        let task = match name {
+            "fetch_paid" => tokio::spawn(fetch_paid::call(purse, caller, arguments, teller)),
+            "discover_api" => tokio::spawn(discover_api::call(purse, caller, arguments)),
+            "get_balance" => tokio::spawn(get_balance::call(purse, caller, arguments)),
+            "set_budget" => tokio::spawn(set_budget::call(purse, caller, arguments)),
+            _ => return None,
+        };
+        Some(task.await.unwrap_or_else(|e| {
+            tracing::error!("{name} broke off: {e}");
+            Said::wrong(
+                "Something went wrong here. The ledger knows what was paid: repeating the same call goes on from there \
+                 and pays nothing twice.",
+            )
+        }))
+    }
+}
+
+/// Reads a tool's arguments.
+fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Said> {
+    let arguments = if arguments.is_null() { Value::Object(Default::default()) } else { arguments };
+    serde_json::from_value(arguments).map_err(|e| Said::wrong(format!("Nothing was paid: the arguments are wrong ({e}).")))
+}
+
+/// Sends progress from the first second on: at every change, and every eight seconds.
+fn report_progress(context: &RequestContext<RoleServer>, mut news: watch::Receiver<String>) {
+    let Some(token) = context.meta.get_progress_token() else { return };
+    let peer = context.peer.clone();
+    let begun = Instant::now();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        loop {
+            if news.has_changed().is_err() {
+                return;
+            }
+            let message = news.borrow_and_update().clone();
+            if !message.is_empty() {
+                let seconds = begun.elapsed().as_secs_f64();
+                let progress = ProgressNotificationParam::new(token.clone(), seconds).with_message(message);
+                if peer.notify_progress(progress).await.is_err() {
+                    return;
+                }
+            }
+            let _ = tokio::time::timeout(Duration::from_secs(8), news.changed()).await;
+        }
+    });
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new("bursar", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(schema::tools()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        schema::tools().into_iter().find(|t| t.name == name)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let (teller, news) = watch::channel(String::new());
+        report_progress(&context, news);
+        let arguments = request.arguments.map(Value::Object).unwrap_or_default();
+        let run = self.run(&request.name, arguments, Teller(teller));
+        let said = tokio::select! {
+            said = run => said,
+            // The purchase goes on; nobody hears this answer, so it does not count as handed over.
+            () = context.ct.cancelled() => Some(Said::wrong("The call was cancelled.")),
+        };
+        let Some(said) = said else {
+            return Err(ErrorData::invalid_params(format!("there is no tool named {:?}", request.name), None));
+        };
+        if let Some(id) = said.hands_over.filter(|_| !context.ct.is_cancelled()) {
+            self.handed.expect(&context.id, id);
+        }
+        let content = said.blocks.into_iter().map(ContentBlock::text).collect();
+        let mut result =
+            if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+        result.structured_content = Some(said.structured);
+        Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult::with_all_items(resources::list()))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(resources::templates()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let (purse, caller) = (self.purse.clone(), self.caller.clone());
+        let read = tokio::spawn(async move { resources::read(&purse, &caller, &request.uri).await });
+        match read.await {
+            Ok(read) => read.map(Into::into),
+            Err(_) => Err(ErrorData::internal_error("the resource could not be read", None)),
+        }
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::list()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        prompts::get(&request.name).map(Into::into)
+    }
+}
+
