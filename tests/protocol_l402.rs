@@ -281,6 +281,7 @@ fn a_declared_price_that_differs_from_the_invoice_refuses() {
         ("price=\"0.01 USD\"", vec![]),
         ("amount=1, currency=\"usd\"", vec![]),
         ("price=20", vec!["amount_mismatch"]),
+        ("amount=21, amount=1", vec!["amount_mismatch"]),
         ("price=\"21 msat\"", vec!["amount_mismatch"]),
     ] {
         assert_eq!(codes(only(&line(&format!("{header}, {param}")))), expected, "{param}");
