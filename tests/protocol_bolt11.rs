@@ -135,6 +135,19 @@ fn the_clock_forbids_what_is_over_nearly_over_too_long_or_not_yet() {
     assert_eq!(clock(Mint { created: NOW, expiry: Some(0), ..Mint::default() }, NOW), ["expired"]);
 }
 
+/// LND's invoices live a day unless told otherwise, so those of aperture and l402.space need a wider policy.
+#[test]
+fn a_day_long_invoice_needs_a_wider_policy() {
+    let page = include_str!("data/402-captures/lsat-scheme.json");
+    let text = page.split("invoice=\\\"").nth(1).and_then(|rest| rest.split('\\').next()).unwrap();
+    let invoice = Invoice::read(text).unwrap();
+    let codes = |policy: InvoicePolicy| -> Vec<_> {
+        invoice.objections(invoice.created_s + 1, &policy).into_iter().map(|o| o.code).collect()
+    };
+    assert_eq!(codes(InvoicePolicy::default()), ["lives_too_long"]);
+    assert_eq!(codes(InvoicePolicy { max_life_s: 86_400, ..InvoicePolicy::default() }), [""; 0]);
+}
+
 /// safety 3.9: a hundred years, and an expiry as large as the field allows.
 #[test]
 fn an_expiry_beyond_all_time_does_not_overflow() {

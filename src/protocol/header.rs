@@ -5,6 +5,8 @@
 //! quotes, in single quotes or bare, and white space round `=`. It works on bytes, because a quoted string may carry
 //! some that are not ASCII. It understands no scheme: who calls decides what a parameter means.
 
+use std::fmt;
+
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
 use super::text::clean;
@@ -23,13 +25,19 @@ pub struct RawChallenge {
     pub token68: Option<String>,
 }
 
-/// One parameter of a challenge.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One parameter of a challenge. Its value may be half of a bearer token, so `Debug` shows only how long it is.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Param {
     /// The name in lower case.
     pub name: String,
     /// The value, unquoted and unescaped, not trimmed, not decoded.
     pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=[{} bytes]", self.name, self.value.len())
+    }
 }
 
 /// What the challenge headers of an answer hold.
@@ -274,6 +282,7 @@ mod tests {
     fn several_schemes_stand_in_one_line() {
         assert_eq!(show(br#"Bearer realm="x", L402 a=1"#), "Bearer[realm=x] L402[a=1]");
         assert_eq!(show(b"Negotiate, Basic realm=x"), "Negotiate[] Basic[realm=x]");
+        assert_eq!(show(b"Basic realm=x, Negotiate, Bearer"), "Basic[realm=x] Negotiate[] Bearer[]");
         assert_eq!(show(b"Negotiate abc==, L402 a=b=="), "Negotiate[]~abc== L402[a=b==]");
         assert_eq!(show(b"Negotiate a/b, L402 a=1"), "Negotiate[]~a/b L402[a=1]");
         assert_eq!(show(b"Bearer L402 a=1"), "Bearer[] L402[a=1]");

@@ -178,14 +178,14 @@ pub fn line(line: &str) -> Challenge {
 }
 
 /// The L402 offers.
-pub fn l402(challenge: &Challenge) -> Vec<&Offer> {
+pub fn l402_offers(challenge: &Challenge) -> Vec<&Offer> {
     challenge.offers.iter().filter(|o| o.protocol == Protocol::L402).collect()
 }
 
 /// The only L402 offer.
 #[track_caller]
 pub fn only(challenge: &Challenge) -> &Offer {
-    let offers = l402(challenge);
+    let offers = l402_offers(challenge);
     assert_eq!(offers.len(), 1, "{challenge:#?}");
     offers[0]
 }
