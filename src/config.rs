@@ -213,7 +213,7 @@ struct HttpSection {
 struct WalletSection {
     /// A file (mode 0600) that holds the NWC connection string.
     nwc_file: Option<PathBuf>,
-    /// The longest life of an invoice that is accepted, in seconds (3600 unless told).
+    /// The longest life of an invoice that is accepted, in seconds (86400, a day, unless told: what LND gives its invoices).
     max_invoice_life: Option<u64>,
 }
 
@@ -396,7 +396,7 @@ impl Config {
                 allow_headers: file.http.allow_headers.clone(),
                 ..Default::default()
             },
-            max_invoice_life_s: file.wallet.max_invoice_life.unwrap_or(3600),
+            max_invoice_life_s: file.wallet.max_invoice_life.unwrap_or(86_400),
             waits: Waits {
                 answer: seconds(w.answer, waits.answer, waits.answer, "answer")?,
                 wallet: seconds(w.wallet, waits.wallet, long, "wallet")?,
