@@ -7,6 +7,7 @@ pub mod http;
 pub mod ledger;
 pub mod money;
 pub mod protocol;
+pub mod sandbox;
 pub mod secret;
 pub mod wallet;
 
