@@ -30,7 +30,11 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde_json::json;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{SandboxError, listen, lock, macaroon::Macaroon, node::PlayNode, seed::mac};
+use super::{
+    SandboxError, listen, lock,
+    macaroon::{Macaroon, RootKey},
+    node::PlayNode,
+};
 
 /// How long an invoice can be paid, in seconds.
 const INVOICE_S: u64 = 3600;
@@ -41,7 +45,7 @@ pub struct ApertureOptions {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The key its tokens are minted under.
-    pub root_key: [u8; 32],
+    pub root_key: RootKey,
     /// What a token costs, in satoshi.
     pub price_sat: u64,
     /// How many calls a metered token is good for.
@@ -52,7 +56,7 @@ impl Default for ApertureOptions {
     fn default() -> ApertureOptions {
         ApertureOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            root_key: crate::random(),
+            root_key: RootKey::random(),
             price_sat: 21,
             metered_calls: 5,
         }
@@ -144,7 +148,7 @@ impl Gate {
         identifier.extend(HEXLOWER.decode(made.payment_hash.as_bytes()).unwrap_or_default());
         identifier.extend(token_id);
         let caveats = vec![format!("services={service}:0")];
-        let token = Macaroon::mint(&self.root_key(&token_id), "lsat", identifier, caveats);
+        let token = Macaroon::mint(&self.options.root_key.of(&token_id), "lsat", identifier, caveats);
         lock(&self.tally).challenges += 1;
 
         let mut response = (StatusCode::PAYMENT_REQUIRED, "payment required\n").into_response();
@@ -168,7 +172,7 @@ impl Gate {
         let token_id = <[u8; 32]>::try_from(&id[34..]).unwrap_or_default();
         let allowed = token.caveat("services").unwrap_or_default();
         let names = allowed.split(',').filter_map(|s| s.rsplit_once(':')).any(|(name, _)| name == service);
-        if !token.is_genuine(&self.root_key(&token_id)) || !names {
+        if !token.is_genuine(&self.options.root_key.of(&token_id)) || !names {
             return false;
         }
         if service == "metered" {
@@ -180,10 +184,6 @@ impl Gate {
             *used += 1;
         }
         true
-    }
-
-    fn root_key(&self, token_id: &[u8; 32]) -> [u8; 32] {
-        mac(&self.options.root_key, token_id)
     }
 }
 

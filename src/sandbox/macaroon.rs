@@ -1,11 +1,40 @@
 //! Macaroons as sellers mint them: the HMAC-SHA256 chain, in the V1 text and the V2 binary form.
 
+use std::fmt;
+
 use data_encoding::HEXLOWER;
 
 use super::seed::mac;
 
 /// Every macaroon library hashes the root key with this before the chain starts.
 const KEY_GENERATOR: &[u8] = b"macaroons-key-generator";
+
+/// The key a seller's tokens are minted under. Whoever has it can mint tokens, so it is never printed.
+#[derive(Clone)]
+pub struct RootKey([u8; 32]);
+
+impl RootKey {
+    /// Takes a key.
+    pub fn new(key: [u8; 32]) -> RootKey {
+        RootKey(key)
+    }
+
+    /// A new key that is kept nowhere.
+    pub fn random() -> RootKey {
+        RootKey(crate::random())
+    }
+
+    /// The key of one token.
+    pub(super) fn of(&self, token: &[u8]) -> [u8; 32] {
+        mac(&self.0, token)
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey([secret])")
+    }
+}
 
 /// A token with first-party caveats only.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,6 +29,7 @@ use std::{
 
 pub use aperture::{Aperture, ApertureOptions};
 pub use jamie::{Jamie, JamieMode, JamieOptions};
+pub use macaroon::RootKey;
 pub use node::{Fees, Movement, NodeError, Paid, PayError, PlayInvoice, PlayNode};
 pub use relay::{Relay, RelayMode, RelayOptions};
 pub use wallet_service::{
@@ -131,12 +132,16 @@ impl Sandbox {
         let jamie = Jamie::start(
             node.clone(),
             clock.clone(),
-            JamieOptions { listen: ports.nth(1), apex: ports.nth(2), root_key: seed.derive("jamie") },
+            JamieOptions { listen: ports.nth(1), apex: ports.nth(2), root_key: RootKey::new(seed.derive("jamie")) },
         )
         .await?;
         let aperture = Aperture::start(
             node.clone(),
-            ApertureOptions { listen: ports.nth(3), root_key: seed.derive("aperture"), ..ApertureOptions::default() },
+            ApertureOptions {
+                listen: ports.nth(3),
+                root_key: RootKey::new(seed.derive("aperture")),
+                ..ApertureOptions::default()
+            },
         )
         .await?;
         Ok(Sandbox { node, wallet, jamie, aperture, relay })

@@ -7,7 +7,7 @@ use data_encoding::{BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::{Value, json};
 
 use super::{MICRO_USD_PER_SAT, SATS_PER_USD, Service, usd};
-use crate::sandbox::{lock, macaroon::Macaroon, seed::mac};
+use crate::sandbox::{lock, macaroon::Macaroon};
 
 /// The location and the `service` caveat of the real service.
 const LOCATION: &str = "https://www.pullthatupjamie.ai";
@@ -84,7 +84,7 @@ impl Service {
         let expires = self.clock.now_s() + TOKEN_S;
         let caveats =
             vec![format!("service = {SERVICE}"), format!("payment_hash = {hash}"), format!("expires_at = {expires}")];
-        let token = Macaroon::mint(&self.token_key(hash), LOCATION, hash.as_bytes().to_vec(), caveats);
+        let token = Macaroon::mint(&self.root_key.of(hash.as_bytes()), LOCATION, hash.as_bytes().to_vec(), caveats);
         BASE64URL_NOPAD.encode(&token.to_v1())
     }
 
@@ -103,14 +103,10 @@ impl Service {
         let preimage = HEXLOWER_PERMISSIVE.decode(preimage.as_bytes()).ok()?;
         let fits = HEXLOWER.encode(&crate::sha256(&preimage)) == hash && token.caveat("payment_hash") == Some(&hash);
         let fresh = token.caveat("expires_at")?.parse::<u64>().ok()? > self.clock.now_s();
-        let ours = token.caveat("service") == Some(SERVICE) && token.is_genuine(&self.token_key(&hash));
+        let ours = token.caveat("service") == Some(SERVICE) && token.is_genuine(&self.root_key.of(hash.as_bytes()));
         (fits && fresh && ours).then(|| {
             lock(&self.accounts).activate(&hash);
             hash
         })
-    }
-
-    fn token_key(&self, hash: &str) -> [u8; 32] {
-        mac(&self.root_key, hash.as_bytes())
     }
 }

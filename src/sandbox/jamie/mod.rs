@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{account::Accounts, endpoint::Endpoint, quota::Quotas};
-use super::{SandboxError, listen, lock, node::PlayNode};
+use super::{SandboxError, listen, lock, macaroon::RootKey, node::PlayNode};
 use crate::clock::Clock;
 
 /// Satoshi for a dollar, at the replica's fixed rate.
@@ -61,13 +61,13 @@ pub struct JamieOptions {
     /// The bare domain, which only redirects to it; port 0 takes a free one.
     pub apex: SocketAddr,
     /// The key its tokens are minted under.
-    pub root_key: [u8; 32],
+    pub root_key: RootKey,
 }
 
 impl Default for JamieOptions {
     fn default() -> JamieOptions {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        JamieOptions { listen: free, apex: free, root_key: crate::random() }
+        JamieOptions { listen: free, apex: free, root_key: RootKey::random() }
     }
 }
 
@@ -84,7 +84,7 @@ struct Service {
     apex: String,
     node: PlayNode,
     clock: Clock,
-    root_key: [u8; 32],
+    root_key: RootKey,
     mode: Mutex<JamieMode>,
     accounts: Mutex<Accounts>,
     quotas: Mutex<Quotas>,

@@ -53,8 +53,6 @@ pub(super) struct Book {
     pub(super) seen: HashMap<String, usize>,
     pub(super) handled: HashSet<EventId>,
     pub(super) pay_events: BTreeSet<String>,
-    /// Payment hash by request event, so that a repeated event counts for its invoice.
-    pub(super) hash_of: HashMap<EventId, String>,
     pub(super) deliveries: HashMap<String, usize>,
 }
 

@@ -10,7 +10,7 @@ use super::{
     METHODS, Service,
     behaviour::{Behaviour, Envelope, LookupSaid, Money, ReplySaid},
     book::{Fate, Incoming, Payment},
-    inbox::Request,
+    inbox::{Request, payment_hash},
 };
 use crate::sandbox::lock;
 
@@ -74,7 +74,7 @@ impl Service {
     }
 
     async fn pay(&self, request: &Request) -> Option<Answer> {
-        let taken = self.take_on(request);
+        let taken = self.take_on(&request.params);
         let (hash, behaviour, fate) = match taken {
             Ok(taken) => taken,
             Err(refusal) => {
@@ -134,16 +134,12 @@ impl Service {
     }
 
     /// Enters a payment in the book, or says why not. What is refused here never moved and never will.
-    fn take_on(&self, request: &Request) -> Result<(String, Behaviour, watch::Receiver<Fate>), Refusal> {
-        let text = request.params["invoice"].as_str().unwrap_or_default();
+    fn take_on(&self, params: &Value) -> Result<(String, Behaviour, watch::Receiver<Fate>), Refusal> {
+        let text = params["invoice"].as_str().unwrap_or_default();
         let Ok(invoice) = text.parse::<Bolt11Invoice>() else { return refuse("OTHER", "not an invoice") };
         let hash = invoice.payment_hash().to_string();
         let fees = self.node.fees();
         let book = &mut *lock(&self.book);
-        book.pay_events.insert(request.event.id.to_hex());
-        if book.hash_of.insert(request.event.id, hash.clone()).is_none() {
-            *book.deliveries.entry(hash.clone()).or_default() += 1;
-        }
         if invoice.currency() != Currency::Regtest {
             return refuse("OTHER", "this wallet pays on regtest only");
         }
@@ -185,12 +181,8 @@ impl Service {
 
     /// `None` is a lookup that gets no answer.
     fn look_up(&self, params: &Value) -> Option<Result<Value, Refusal>> {
-        let asked = params["payment_hash"].as_str().map(str::to_owned).or_else(|| {
-            let invoice: Bolt11Invoice = params["invoice"].as_str()?.parse().ok()?;
-            Some(invoice.payment_hash().to_string())
-        });
         let unknown = || refuse(&self.options.unknown_code, "no such payment");
-        let Some(hash) = asked else { return Some(refuse("OTHER", "neither payment_hash nor invoice")) };
+        let Some(hash) = payment_hash(params) else { return Some(refuse("OTHER", "neither payment_hash nor invoice")) };
         let book = lock(&self.book);
         if let Some(payment) = book.payment(&hash) {
             return match payment.behaviour.lookup {

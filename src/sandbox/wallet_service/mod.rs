@@ -12,7 +12,10 @@ mod reply;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,8 @@ struct Service {
     clock: Clock,
     options: WalletOptions,
     ciphers: Mutex<Ciphers>,
+    /// The time of the info event, unix seconds: each change needs a later one to replace what relays hold.
+    info_at: AtomicU64,
     book: Mutex<Book>,
     outbox: broadcast::Sender<String>,
     online: watch::Sender<bool>,
@@ -70,6 +75,7 @@ impl WalletService {
         options: WalletOptions,
     ) -> Result<WalletService, SandboxError> {
         let stop = CancellationToken::new();
+        let now_s = clock.now_s();
         let service = Arc::new_cyclic(|me| Service {
             me: me.clone(),
             wallet: keys.wallet,
@@ -77,6 +83,7 @@ impl WalletService {
             node,
             clock,
             ciphers: Mutex::new(options.ciphers),
+            info_at: AtomicU64::new(now_s),
             book: Mutex::new(Book { quota_msat: options.quota_msat, ..Book::default() }),
             options,
             outbox: broadcast::channel(QUEUE).0,
@@ -163,6 +170,8 @@ impl WalletService {
     /// Changes the encryption it can do, and says so in a new info event.
     pub fn set_ciphers(&self, ciphers: Ciphers) {
         *lock(&self.service.ciphers) = ciphers;
+        let later = self.service.info_at.load(Ordering::SeqCst) + 1;
+        self.service.info_at.store(later.max(self.service.clock.now_s()), Ordering::SeqCst);
         self.service.announce();
     }
 

@@ -1,5 +1,7 @@
 //! What leaves: the info event, replies and notifications, encrypted and signed.
 
+use std::sync::atomic::Ordering;
+
 use nostr::prelude::{Event, EventBuilder, EventId, FinalizeEvent as _, Keys, Kind, Nip47Ciphers, Tag, Timestamp};
 use serde_json::{Value, json};
 
@@ -15,7 +17,8 @@ impl Service {
             Ciphers::OnlyNip04 => vec![],
         };
         let notifications = self.options.notifications.then(|| Tag::custom("notifications", ["payment_sent"]));
-        self.sign(13194, self.options.methods.join(" "), tags.into_iter().chain(notifications).collect(), &self.wallet)
+        let tags = tags.into_iter().chain(notifications).collect();
+        self.sign_at(self.info_at.load(Ordering::SeqCst), 13194, self.options.methods.join(" "), tags, &self.wallet)
     }
 
     /// Publishes the info event again.
@@ -54,8 +57,12 @@ impl Service {
     }
 
     fn sign(&self, kind: u16, content: String, tags: Vec<Tag>, keys: &Keys) -> Option<Event> {
-        let now = Timestamp::from_secs(self.clock.now_s());
-        EventBuilder::new(Kind::from(kind), content).tags(tags).custom_created_at(now).finalize(keys).ok()
+        self.sign_at(self.clock.now_s(), kind, content, tags, keys)
+    }
+
+    fn sign_at(&self, at_s: u64, kind: u16, content: String, tags: Vec<Tag>, keys: &Keys) -> Option<Event> {
+        let at = Timestamp::from_secs(at_s);
+        EventBuilder::new(Kind::from(kind), content).tags(tags).custom_created_at(at).finalize(keys).ok()
     }
 
     fn publish(&self, event: Option<Event>) {
