@@ -11,6 +11,7 @@ pub mod money;
 pub mod protocol;
 pub mod purchase;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod wallet;

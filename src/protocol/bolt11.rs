@@ -114,7 +114,7 @@ impl Invoice {
             let most = policy.max_life_s;
             objections.push(Objection::new(
                 "lives_too_long",
-                format!("the invoice can be settled for {life} s, and {most} s are allowed"),
+                format!("the invoice lives for {life} s, and the operator's max_invoice_life allows {most} s"),
             ));
         }
         let ahead = self.created_s.saturating_sub(now_s);

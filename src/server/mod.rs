@@ -14,10 +14,7 @@ pub mod schema;
 pub mod set_budget;
 mod stdio;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,

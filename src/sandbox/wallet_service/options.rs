@@ -1,0 +1,88 @@
+//! A wallet's settings and keys.
+
+use nostr::prelude::{Keys, SecretKey};
+
+use crate::sandbox::seed::Seed;
+
+/// Every method the wallet knows, which is also what it allows when nothing else is said.
+pub(super) const METHODS: [&str; 6] =
+    ["pay_invoice", "get_balance", "get_info", "lookup_invoice", "make_invoice", "list_transactions"];
+
+/// The encryption a wallet can do, and how it says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ciphers {
+    /// `encryption` tag `nip44_v2 nip04`.
+    #[default]
+    Both,
+    /// `encryption` tag `nip44_v2`; a NIP-04 request gets `UNSUPPORTED_ENCRYPTION`.
+    OnlyNip44,
+    /// No `encryption` tag, as wallets from before it; a NIP-44 request gets no reply.
+    OnlyNip04,
+}
+
+/// A wallet's settings. The default is a wallet as NIP-47 describes it, on the network `regtest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletOptions {
+    /// The encryption it can do.
+    pub ciphers: Ciphers,
+    /// What this connection may do; also what the info event and `get_info` list.
+    pub methods: Vec<String>,
+    /// Whether it sends `payment_sent` notifications.
+    pub notifications: bool,
+    /// Whether a request event that comes twice is answered once.
+    pub dedupe: bool,
+    /// Whether it leaves a request alone whose `expiration` has passed.
+    pub honour_expiration: bool,
+    /// What this connection may spend in all, fees included, in millisatoshi; more is `QUOTA_EXCEEDED`.
+    pub quota_msat: Option<u64>,
+    /// Whether a request waits until the one before it was answered.
+    pub serial: bool,
+    /// The network that `get_info` names; `None` leaves it out.
+    pub network: Option<String>,
+    /// The name that `get_info` gives.
+    pub alias: String,
+    /// The code for an invoice that was paid before or is being paid: `PAYMENT_FAILED` (LNbits), `INTERNAL` (Alby Hub).
+    pub repeat_code: String,
+    /// The code for a lookup of an unknown payment: `NOT_FOUND`, or `INTERNAL` (LNbits).
+    pub unknown_code: String,
+}
+
+impl Default for WalletOptions {
+    fn default() -> WalletOptions {
+        WalletOptions {
+            ciphers: Ciphers::Both,
+            methods: METHODS.map(str::to_owned).to_vec(),
+            notifications: false,
+            dedupe: true,
+            honour_expiration: false,
+            quota_msat: None,
+            serial: false,
+            network: Some("regtest".into()),
+            alias: "Bursar sandbox".into(),
+            repeat_code: "PAYMENT_FAILED".into(),
+            unknown_code: "NOT_FOUND".into(),
+        }
+    }
+}
+
+/// The two keys of a connection: the wallet's, and the one that the connection string hands to the client.
+pub struct WalletKeys {
+    /// The wallet's own.
+    pub(super) wallet: Keys,
+    /// The client's.
+    pub(super) client: Keys,
+}
+
+impl WalletKeys {
+    /// New keys that are kept nowhere.
+    pub fn random() -> WalletKeys {
+        WalletKeys { wallet: Keys::generate(), client: Keys::generate() }
+    }
+
+    /// The keys that a seed always gives.
+    pub(in crate::sandbox) fn from_seed(seed: &Seed) -> WalletKeys {
+        let key =
+            |purpose: &str| SecretKey::from_slice(&seed.derive(purpose)).map_or_else(|_| Keys::generate(), Keys::new);
+        WalletKeys { wallet: key("wallet"), client: key("client") }
+    }
+}
