@@ -1,8 +1,52 @@
-use super::Done;
+use std::process::ExitCode;
 
-#[derive(clap::Args, Default)]
-pub(super) struct DecideArgs {}
+use super::{Common, Done, Failure, purse, show};
+use crate::ledger::{Decided, PurchaseId};
 
-pub(super) async fn run(_: DecideArgs, _: bool) -> Done {
-    Ok(std::process::ExitCode::SUCCESS)
+/// Decides about one purchase; without an id, shows what waits for you.
+#[derive(clap::Args)]
+pub(super) struct DecideArgs {
+    /// The purchase (p_...)
+    id: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
+    let (purse, _) = purse()?;
+    let ledger = purse.ledger().await?;
+    let Some(id) = args.id else {
+        let waiting = ledger.awaiting().await?;
+        if args.common.json() {
+            let views: Vec<_> = waiting.iter().map(crate::server::get_balance::WaitingView::from).collect();
+            show::json(&views)?;
+        } else if waiting.is_empty() {
+            println!("Nothing waits for you.");
+        }
+        if !args.common.json() {
+            for p in &waiting {
+                let said = if p.approved_ms.is_some() { "approved" } else { "waits" };
+                let line = format!("{}  {said}  {}  {} {}{}  {}", p.id, p.price, p.method, p.host, p.path, p.purpose);
+                println!("{}", show::plain(&line));
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let id: PurchaseId = id.parse()?;
+    let decided = ledger.decide(id, yes).await?;
+    let (word, say) = match &decided {
+        Decided::NotThere => return Err(Failure::new(format!("there is no purchase {id}"))),
+        Decided::Approved(p) => ("approved", format!("Approved: {} for {} at {}. The agent's next equal call buys it.", id, p.price, p.host)),
+        Decided::Denied(p) => ("denied", format!("Denied: {} for {} at {}. Nothing was paid.", id, p.price, p.host)),
+        Decided::Thawed(_) => ("thawed", "The wallet may pay again.".to_owned()),
+        Decided::NothingToDecide(state) => {
+            return Err(Failure::new(format!("{id} waits for nobody: it is {state}")));
+        }
+    };
+    if args.common.json() {
+        show::json(&serde_json::json!({ "purchase": id.to_string(), "decision": word, "say": say }))?;
+    } else {
+        println!("{}", show::plain(&say));
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,22 @@
-use super::Done;
+use std::process::ExitCode;
 
-#[derive(clap::Args, Default)]
-pub(super) struct BalanceArgs {}
+use super::{Common, Done, purse, show};
+use crate::server::get_balance::Output;
 
-pub(super) async fn run(_: BalanceArgs) -> Done {
-    Ok(std::process::ExitCode::SUCCESS)
+#[derive(clap::Args)]
+pub(super) struct BalanceArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn run(args: BalanceArgs) -> Done {
+    let (purse, caller) = purse()?;
+    let output = Output::new(&purse.balance(&caller).await?);
+    if args.common.json() {
+        show::json(&output)?;
+    } else {
+        println!("{}", show::plain(&output.text()));
+    }
+    purse.close().await;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,108 @@
-use super::Done;
+use std::process::ExitCode;
 
-#[derive(clap::Args, Default)]
-pub(super) struct BudgetArgs {}
+use super::{Common, Done, Failure, purse, show};
+use crate::{
+    ledger::{Scope, SetBy},
+    money::Amount,
+    purchase::Caller,
+    server::set_budget::Output,
+};
 
-pub(super) async fn run(_: BudgetArgs) -> Done {
-    Ok(std::process::ExitCode::SUCCESS)
+/// Shows the limits, or sets one. You may raise a limit up to the ceiling in config.toml; no tool of the model can.
+#[derive(clap::Args)]
+pub(super) struct BudgetArgs {
+    #[command(subcommand)]
+    command: Option<BudgetCommand>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(clap::Subcommand)]
+enum BudgetCommand {
+    /// Set a limit, such as: bursar budget set session "8000 sat"
+    Set {
+        /// What the limit is over
+        #[arg(value_enum)]
+        scope: CliScope,
+        /// The limit, such as "500 sat" or "2 usd"
+        limit: Amount,
+        /// The session whose limit it is (s_...); the running one of this terminal unless told
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum CliScope {
+    /// One purchase
+    Purchase,
+    /// The session
+    Session,
+    /// The UTC day
+    Day,
+    /// Everything, where the config file has a total
+    Total,
+}
+
+impl From<CliScope> for Scope {
+    fn from(s: CliScope) -> Scope {
+        match s {
+            CliScope::Purchase => Scope::Purchase,
+            CliScope::Session => Scope::Session,
+            CliScope::Day => Scope::Day,
+            CliScope::Total => Scope::Total,
+        }
+    }
+}
+
+pub(super) async fn run(args: BudgetArgs) -> Done {
+    let (purse, caller) = purse()?;
+    match args.command {
+        None => {
+            let ledger = purse.ledger().await?;
+            let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
+            let views: Vec<_> = budgets.iter().map(crate::server::get_balance::LimitView::from).collect();
+            if args.common.json() {
+                show::json(&serde_json::json!({ "session": session.map(|s| s.id), "budgets": views }))?;
+            } else {
+                println!("session {}", session.map_or("(none is running)".into(), |s| s.id));
+                for b in &budgets {
+                    let scope = b.scope.name();
+                    match b.scope {
+                        Scope::Purchase => println!("{scope:<9} at most {} (ceiling {})", b.limit, b.ceiling),
+                        _ => println!("{scope:<9} {} of {} left (ceiling {})", b.left, b.limit, b.ceiling),
+                    }
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(BudgetCommand::Set { scope, limit, session }) => {
+            let scope = Scope::from(scope);
+            let caller = match session {
+                Some(id) => session_owner(&purse, &id).await?,
+                None => caller,
+            };
+            let set = purse.set_limit(&caller, scope, limit, SetBy::Human).await?;
+            let output = Output::new(&set, scope, limit);
+            if args.common.json() {
+                show::json(&output)?;
+            } else {
+                println!("{}", output.say);
+            }
+            Ok(if output.outcome == "set" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+/// The principal and key of a running session.
+async fn session_owner(purse: &crate::purchase::Purse, id: &str) -> Result<Caller, Failure> {
+    let ledger = purse.ledger().await?;
+    let sessions = ledger.sessions("local", 1000).await?;
+    let found = sessions.into_iter().find(|s| s.id == id);
+    let found = found.ok_or_else(|| Failure::new(format!("there is no session {id}")))?;
+    let running = ledger.session(&found.principal, &found.key).await?;
+    if running.is_none_or(|r| r.id != id) {
+        return Err(Failure::new(format!("session {id} has ended; the next one starts with the default limits")));
+    }
+    Ok(Caller { principal: found.principal, session_key: found.key })
 }
