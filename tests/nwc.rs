@@ -59,12 +59,11 @@ async fn against(script: impl Fn(&Service, &Asked) -> Vec<Act> + Send + Sync + '
 async fn in_vain(script: impl Fn(&Service, &Asked) -> Vec<Act> + Send + Sync + 'static) -> String {
     let service = Service::new();
     let peer = Peer::scripted(&service, script).await;
-    why(buy(&service.client(&[&peer.url], |o| o.reply_timeout = Duration::from_millis(300))).await)
+    why(buy(&service.client(&[&peer.url], short)).await)
 }
 
 fn short(o: &mut bursar::wallet::nwc::NwcOptions) {
-    o.reply_timeout = Duration::from_millis(300);
-    o.read_timeout = Duration::from_millis(300);
+    o.reply_timeout = Duration::from_secs(1);
 }
 
 #[tokio::test]
@@ -756,7 +755,7 @@ async fn the_fee_cap_is_one_percent_and_at_least_ten_sat() {
 async fn too_many_requests_at_once_are_refused() {
     let service = Service::new();
     let peer = Peer::scripted(&service, |_, _| vec![]).await;
-    let client = Arc::new(service.client(&[&peer.url], short));
+    let client = Arc::new(service.client(&[&peer.url], |o| o.read_timeout = Duration::from_secs(2)));
     client.prepare(&bill()).await.unwrap();
     let all: Vec<_> = (0..40)
         .map(|_| {
@@ -812,8 +811,8 @@ async fn no_secret_reaches_a_trace_an_error_or_debug() {
         })
         .await;
         let client = service.client(&[&peer.url], |o| {
-            o.reply_timeout = Duration::from_millis(500);
-            o.read_timeout = Duration::from_millis(500);
+            o.reply_timeout = Duration::from_secs(1);
+            o.read_timeout = Duration::from_secs(1);
         });
         said.push(format!("{:?}", client.info().await));
         let prepared = client.prepare(&bill()).await.unwrap();
