@@ -6,17 +6,22 @@
 use std::{
     io,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::wallet::Boxed;
+
+/// How long one address of a name is tried: a network that swallows IPv6 must leave time for the others.
+const ADDRESS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Bytes in both directions: a TCP connection, with or without TLS on it.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -68,10 +73,14 @@ impl Dial for Direct {
                     last = io::ErrorKind::PermissionDenied.into();
                     continue;
                 }
-                let tcp = match TcpStream::connect(address).await {
-                    Ok(tcp) => tcp,
-                    Err(error) => {
+                let tcp = match timeout(ADDRESS_WITHIN, TcpStream::connect(address)).await {
+                    Ok(Ok(tcp)) => tcp,
+                    Ok(Err(error)) => {
                         last = error;
+                        continue;
+                    }
+                    Err(_) => {
+                        last = io::ErrorKind::TimedOut.into();
                         continue;
                     }
                 };

@@ -328,7 +328,10 @@ mod tests {
     fn a_balance_that_cannot_be_is_no_balance() {
         assert_eq!(balance(&json!({"balance": 21000})), Amount::msat(21000));
         assert_eq!(balance(&json!({"balance": 21000.0})), Amount::msat(21000));
-        for bad in [json!(-5), json!(-5.0), json!(1.5), json!(u64::MAX), json!("21"), json!(1e300), json!(null)] {
+        assert_eq!(balance(&json!({ "balance": ALL_BITCOIN_MSAT })), Amount::msat(ALL_BITCOIN_MSAT));
+        let beyond = json!(ALL_BITCOIN_MSAT + 1);
+        for bad in [json!(-5), json!(-5.0), json!(1.5), beyond, json!(u64::MAX), json!("21"), json!(1e300), json!(null)]
+        {
             assert_eq!(balance(&json!({ "balance": bad })), None, "{bad}");
         }
     }
