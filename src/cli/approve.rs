@@ -36,7 +36,10 @@ pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
     let decided = ledger.decide(id, yes).await?;
     let (word, say) = match &decided {
         Decided::NotThere => return Err(Failure::new(format!("there is no purchase {id}"))),
-        Decided::Approved(p) => ("approved", format!("Approved: {} for {} at {}. The agent's next equal call buys it.", id, p.price, p.host)),
+        Decided::Approved(p) => (
+            "approved",
+            format!("Approved: {} for {} at {}. The agent's next equal call buys it.", id, p.price, p.host),
+        ),
         Decided::Denied(p) => ("denied", format!("Denied: {} for {} at {}. Nothing was paid.", id, p.price, p.host)),
         Decided::Thawed(_) => ("thawed", "The wallet may pay again.".to_owned()),
         Decided::NothingToDecide(state) => {

@@ -116,7 +116,8 @@ fn write_out(bytes: &[u8]) -> Result<(), Failure> {
 fn wish(args: &FetchArgs) -> Result<Wish, Failure> {
     let mut headers = Vec::new();
     for header in &args.headers {
-        let (name, value) = header.split_once(':').ok_or_else(|| Failure::new("a header is written as 'Name: value'"))?;
+        let (name, value) =
+            header.split_once(':').ok_or_else(|| Failure::new("a header is written as 'Name: value'"))?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     let body = match args.data.as_deref() {

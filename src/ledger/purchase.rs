@@ -69,7 +69,7 @@ pub struct NewPurchase {
 #[derive(Debug)]
 pub enum Begun {
     /// W1 is on disk: pay.
-    Committed(Committed<Intent>),
+    Committed(Box<Committed<Intent>>),
     /// The hold is on disk; a person must approve.
     Awaiting(PurchaseId),
     /// An equal purchase is there already: no second one.
@@ -390,7 +390,7 @@ pub(super) fn begin(
         note: json!({ "host": new.host, "price": intent.price, "fee_cap": intent.fee_cap }),
     };
     journal::append(conn, now_ms, &line, &held.looked)?;
-    Ok(if ask_a_person { Begun::Awaiting(new.id) } else { Begun::Committed(Committed::new(intent, true)) })
+    Ok(if ask_a_person { Begun::Awaiting(new.id) } else { Begun::Committed(Box::new(Committed::new(intent, true))) })
 }
 
 /// What earlier purchases forbid: a frozen wallet, the other world, a seller that kept the money, a known invoice.

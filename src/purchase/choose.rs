@@ -51,8 +51,11 @@ pub struct OfferView {
     pub why: String,
 }
 
+/// What judging says: `Ok`, or a stable word and a sentence why not.
+pub type Verdict = Result<(), (&'static str, String)>;
+
 /// Judges one offer: `Ok` when it can be paid, else the first reason why not.
-pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Result<(), (&'static str, String)> {
+pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Verdict {
     if let Some(objection) = offer.objections_at(terms.now_s, &terms.invoices).into_iter().next() {
         return Err((objection.code, objection.say));
     }
@@ -80,7 +83,7 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Result<(), (&'static str, Stri
     affordable(price, (wallet.fee_cap)(price), terms)
 }
 
-fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Result<(), (&'static str, String)> {
+fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Verdict {
     if let Some(max) = terms.max_price {
         if max.currency() != price.currency() {
             return Err(("other_currency", format!("it costs {price}, and max_price is in {}", max.currency())));
@@ -121,7 +124,7 @@ fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Result<(), (
 
 /// The offer to take among those that can be paid, with the reason: the cheapest; between currencies the order in which
 /// Bursar lists them; else the seller's own order.
-pub fn choose<'a>(judged: &[(&'a Offer, Result<(), (&'static str, String)>)]) -> Option<(&'a Offer, String)> {
+pub fn choose<'a>(judged: &[(&'a Offer, Verdict)]) -> Option<(&'a Offer, String)> {
     let payable: Vec<&Offer> = judged
         .iter()
         .filter(|(offer, verdict)| verdict.is_ok() && matches!(offer.way, Way::Pay(_)))
@@ -141,7 +144,7 @@ pub fn choose<'a>(judged: &[(&'a Offer, Result<(), (&'static str, String)>)]) ->
 }
 
 /// The verdict in words for people and programs.
-pub fn view(offer: &Offer, verdict: &Result<(), (&'static str, String)>) -> OfferView {
+pub fn view(offer: &Offer, verdict: &Verdict) -> OfferView {
     OfferView {
         protocol: offer.protocol.name().to_owned(),
         rail: offer.rail.to_string(),

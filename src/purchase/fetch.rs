@@ -280,11 +280,7 @@ impl Purse {
     }
 
     /// Judges offers against wallet, limits and the operator's rules. Moves nothing.
-    async fn judge<'o>(
-        &self,
-        call: &Call,
-        offers: &'o [Offer],
-    ) -> Result<Vec<(&'o Offer, Result<(), (&'static str, String)>)>, No> {
+    async fn judge<'o>(&self, call: &Call, offers: &'o [Offer]) -> Result<Vec<(&'o Offer, choose::Verdict)>, No> {
         let ledger = self.ledger().await?;
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
@@ -401,7 +397,7 @@ impl Purse {
         kill_point("after_w1");
         match begun {
             Begun::Committed(intent) => {
-                let (standing, ran) = self.run(intent, flight).await?;
+                let (standing, ran) = self.run(*intent, flight).await?;
                 Ok(self.report(&standing, ran).await)
             }
             Begun::Awaiting(id) => match ledger.find(id).await? {

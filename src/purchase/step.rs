@@ -374,22 +374,24 @@ mod tests {
             let at = Known {
                 fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, ..known(state)
             };
-            match step(&at, &input) {
-                Effect::Pay => prop_assert!(state == State::Paying && fresh && input == Input::Go),
-                Effect::Resend => prop_assert!(
-                    state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent),
-                Effect::RecordPaid => prop_assert!(
-                    matches!(input, Input::Settled | Input::LookedSettled { proof: true })),
-                Effect::RecordFailed(_) => prop_assert!(input == Input::LookedAbsent && match state {
+            let effect = step(&at, &input);
+            let sound = match &effect {
+                Effect::Pay => state == State::Paying && fresh && input == Input::Go,
+                Effect::Resend => {
+                    state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
+                }
+                Effect::RecordPaid => matches!(input, Input::Settled | Input::LookedSettled { proof: true }),
+                Effect::RecordFailed(_) => input == Input::LookedAbsent && match state {
                     State::Paying => at.refused.is_some(),
                     State::Unknown => now_s > at.liability_until_s + 120 && at.absent_since_ms.is_some(),
                     _ => false,
-                }),
+                },
                 Effect::Redeem(_) | Effect::RecordDelivered | Effect::RecordUndelivered { .. } => {
-                    prop_assert!(matches!(state, State::Paid | State::Undelivered));
+                    matches!(state, State::Paid | State::Undelivered)
                 }
-                _ => {}
-            }
+                _ => true,
+            };
+            prop_assert!(sound, "{:?} {:?} led to {:?}", at, input, effect);
         }
     }
 }

@@ -123,7 +123,8 @@ impl Output {
 
 /// Turns arguments into a wish.
 pub fn wish(args: &Args) -> Result<Wish, String> {
-    let url = args.url.clone().filter(|u| !u.is_empty()).ok_or("url is missing (or result_id, to read an answer again)")?;
+    let url =
+        args.url.clone().filter(|u| !u.is_empty()).ok_or("url is missing (or result_id, to read an answer again)")?;
     let (body, json) = match (&args.body, &args.json) {
         (Some(_), Some(_)) => return Err("body and json exclude each other".into()),
         (Some(body), None) => (Some(body.clone().into_bytes()), false),

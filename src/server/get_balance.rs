@@ -156,7 +156,9 @@ impl Output {
         for b in &self.budgets {
             let scope = b.scope.name();
             match b.left {
-                Some(left) => text.push_str(&format!("\n- {scope}: {left} of {} left (ceiling {})", b.limit, b.ceiling)),
+                Some(left) => {
+                    text.push_str(&format!("\n- {scope}: {left} of {} left (ceiling {})", b.limit, b.ceiling))
+                }
                 None => text.push_str(&format!("\n- {scope}: at most {} (ceiling {})", b.limit, b.ceiling)),
             }
         }

@@ -110,7 +110,8 @@ impl Server {
 /// Reads a tool's arguments.
 fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Said> {
     let arguments = if arguments.is_null() { Value::Object(Default::default()) } else { arguments };
-    serde_json::from_value(arguments).map_err(|e| Said::wrong(format!("Nothing was paid: the arguments are wrong ({e}).")))
+    serde_json::from_value(arguments)
+        .map_err(|e| Said::wrong(format!("Nothing was paid: the arguments are wrong ({e}).")))
 }
 
 /// Sends progress from the first second on: at every change, and every eight seconds.
@@ -178,8 +179,7 @@ impl ServerHandler for Server {
             self.handed.expect(&context.id, id);
         }
         let content = said.blocks.into_iter().map(ContentBlock::text).collect();
-        let mut result =
-            if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+        let mut result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
         result.structured_content = Some(said.structured);
         Ok(result.into())
     }
@@ -229,4 +229,3 @@ impl ServerHandler for Server {
         prompts::get(&request.name).map(Into::into)
     }
 }
-

@@ -92,7 +92,7 @@ fn text_of(body: &Body, format: Format) -> Option<String> {
     if format == Format::Concise
         && let Ok(value) = serde_json::from_str::<Value>(&text)
     {
-        return Some(visible(&concise(value, 0).to_string()));
+        return Some(visible(&concise(value).to_string()));
     }
     Some(visible(&text))
 }
@@ -110,7 +110,7 @@ fn visible(text: &str) -> String {
 }
 
 /// Keeps the structure of a JSON value and shortens what is long in it.
-fn concise(value: Value, depth: usize) -> Value {
+fn concise(value: Value) -> Value {
     const STRING: usize = 300;
     const LIST: usize = 10;
     match value {
@@ -121,13 +121,13 @@ fn concise(value: Value, depth: usize) -> Value {
         }
         Value::Array(items) => {
             let total = items.len();
-            let mut kept: Vec<Value> = items.into_iter().take(LIST).map(|v| concise(v, depth + 1)).collect();
+            let mut kept: Vec<Value> = items.into_iter().take(LIST).map(concise).collect();
             if total > LIST {
                 kept.push(Value::String(format!("… ({} more items)", total - LIST)));
             }
             Value::Array(kept)
         }
-        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k, concise(v, depth + 1))).collect()),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k, concise(v))).collect()),
         other => other,
     }
 }

@@ -64,7 +64,9 @@ impl Output {
             LimitSet::Done { before, after, .. } => Output {
                 outcome: "set".into(),
                 say: match scope {
-                    Scope::Purchase => format!("The limit of one purchase is {} now (it was {}).", after.limit, before.limit),
+                    Scope::Purchase => {
+                        format!("The limit of one purchase is {} now (it was {}).", after.limit, before.limit)
+                    }
                     _ => format!(
                         "The {name} limit is {} now (it was {}); {} of it is left.",
                         after.limit, before.limit, after.left
