@@ -1,0 +1,24 @@
+//! The main job, from outside: a real process, a real MCP client, a real relay and wallet, real invoices.
+
+mod support;
+
+use serde_json::json;
+use support::{Seller, World};
+
+#[tokio::test]
+async fn the_first_purchase_pays_once_and_the_second_is_opened_by_its_token() {
+    let world = World::new().await;
+    let seller = Seller::honest(world.node(), 21_000, r#"{"data":"a"}"#).await;
+    let host = world.host().await;
+    let first = host.fetch(json!({ "url": seller.url("/a"), "purpose": "try it" })).await;
+    assert_eq!(first.outcome(), "bought", "{}", first.text());
+    assert!(first.text().contains(r#"{"data":"a"}"#), "{}", first.text());
+    assert_eq!(first.facts()["paid_now"], "21 sat");
+    let second = host.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!(second.outcome(), "token", "{}", second.text());
+    assert_eq!(world.spent_msat(), 21_000);
+    assert!(host.close().await.success());
+    world.verify_money().await;
+    let states: Vec<String> = world.audit().await.into_iter().map(|r| r.state).collect();
+    assert_eq!(states, ["delivered", "token"]);
+}

@@ -1,0 +1,12 @@
+//! The world the tests live in: the sandbox in this process, the real `bursar` as a child process, and sellers of every
+//! kind on loopback. Everything ends when the test drops it.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+pub mod host;
+pub mod seller;
+pub mod world;
+
+pub use host::{Era, Host, Told};
+pub use seller::{Hit, Reply, Seller};
+pub use world::World;
