@@ -1,10 +1,17 @@
 //! The sandbox from outside: plain HTTP, a hand-made NWC client, and nothing of Bursar's own protocol code.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use bursar::sandbox::{
-    Behaviour, Ciphers, Envelope, Fees, FeesSaid, JamieMode, LookupSaid, Money, PreimageSaid, RelayMode, RelayOptions,
-    ReplySaid, Sandbox, SandboxOptions, WalletOptions,
+use bursar::{
+    clock::Clock,
+    sandbox::{
+        Behaviour, Ciphers, Envelope, Fees, FeesSaid, JamieMode, LookupSaid, Money, PlayNode, PreimageSaid, Relay,
+        RelayMode, RelayOptions, ReplySaid, Sandbox, SandboxOptions, WalletKeys, WalletOptions, WalletService,
+    },
+    secret::Secret,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -28,7 +35,11 @@ struct Client {
 
 impl Client {
     async fn connect(sandbox: &Sandbox, cipher: Nip47Ciphers) -> Client {
-        let uri = NostrWalletConnectUri::parse(sandbox.nwc_uri().expose()).unwrap();
+        Client::dialled(&sandbox.nwc_uri(), cipher).await
+    }
+
+    async fn dialled(uri: &Secret, cipher: Nip47Ciphers) -> Client {
+        let uri = NostrWalletConnectUri::parse(uri.expose()).unwrap();
         let keys = Keys::new(uri.secret.clone());
         let mut socket = dial(&uri.relays[0].to_string()).await;
         let filter = json!({"kinds": [23195], "#p": [keys.public_key().to_hex()], "limit": 0});
@@ -233,10 +244,13 @@ async fn a_purchase_at_jamie_by_hand_over_nip44_gets_the_podcasts_and_leaves_cre
     assert_eq!(json_of(first).await["results"][0]["title"], "The Corner Till");
     assert_eq!(discover(&sandbox, Some(("authorization", &credential))).await.status(), 200);
 
-    let spent = discover(&sandbox, Some(("authorization", &credential))).await;
+    let more = "/api/discover-podcasts?amountSats=77";
+    let spent = post(&sandbox, more, json!({"query": SEED}), Some(("authorization", &credential))).await;
     assert_eq!(spent.status(), 402);
     assert_ne!(Challenge::all(&spent)[0].token, challenge.token, "an old balance cannot be filled up");
-    assert_eq!(json_of(spent).await["code"], "INSUFFICIENT_FUNDS");
+    let spent = json_of(spent).await;
+    assert_eq!((&spent["code"], &spent["balanceUsd"]), (&json!("INSUFFICIENT_FUNDS"), &json!(0.0)));
+    assert_eq!(spent["amountSats"], 10, "amountSats is for anonymous callers");
     assert_eq!((sandbox.node().spent_msat(), sandbox.node().moved().len()), (10_000, 1));
 }
 
@@ -301,7 +315,7 @@ async fn a_credential_with_anything_wrong_gets_a_new_challenge_and_never_a_401()
     let (good_jamie, good_aperture) = (jamie.buy(&mut client).await, aperture.buy(&mut client).await);
     let other = "11".repeat(32);
 
-    // A token that was lengthened by a caveat, under the right preimage.
+    // A token whose expiry was rewritten, under the right preimage.
     let mut bytes = BASE64URL_NOPAD.decode(jamie.token.as_bytes()).unwrap();
     let at = bytes.windows(9).position(|w| w == b"expires_a").unwrap() + 13;
     bytes[at] = b'9';
@@ -689,6 +703,49 @@ async fn a_request_made_while_the_wallet_was_away_is_executed_when_it_returns() 
     let event = client.request("pay_invoice", json!({"invoice": made.bolt11}), Some(1));
     client.send(&event).await;
     assert!(client.events(200).await.is_empty() && careful.node().spent_msat() == 0);
+}
+
+#[tokio::test]
+async fn a_serial_wallet_answers_nobody_while_a_payment_is_stuck_and_tells_when_it_is_sent() {
+    let options = WalletOptions { serial: true, notifications: true, ..WalletOptions::default() };
+    let sandbox = sandbox_with(options).await;
+    let mut client = Client::connect(&sandbox, Nip47Ciphers::NIP44V2).await;
+    let filter = json!({"kinds": [23197], "#p": [client.keys.public_key().to_hex()]});
+    client.socket.send(Message::text(json!(["REQ", "sent", filter]).to_string())).await.unwrap();
+    let made = sandbox.node().invoice(1000, "x", 600).unwrap();
+    sandbox.wallet().next(Behaviour::holds());
+    assert_eq!(client.ask_within(150, "pay_invoice", json!({"invoice": made.bolt11})).await, None);
+    assert_eq!(client.ask_within(150, "get_balance", json!({})).await, None);
+    assert!(sandbox.wallet().release(&made.payment_hash));
+    let events = client.events(300).await;
+    assert_eq!(events.iter().filter(|e| e["kind"] == 23195).count(), 2, "then it answers both");
+    let notice = events.iter().find(|e| e["kind"] == 23197).and_then(|e| client.open(e)).unwrap();
+    assert_eq!(notice["notification_type"], "payment_sent");
+    assert_eq!(notice["notification"]["payment_hash"], made.payment_hash);
+}
+
+#[tokio::test]
+async fn a_wallet_on_two_relays_is_reached_over_either_and_pays_once() {
+    let clock = Clock::system();
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let one = Relay::start(free, clock.clone(), RelayOptions::default()).await.unwrap();
+    let two = Relay::start(free, clock.clone(), RelayOptions::default()).await.unwrap();
+    let node = PlayNode::new(clock.clone(), 10_000);
+    let relays = [one.url(), two.url()];
+    let wallet =
+        WalletService::start(&relays, node.clone(), clock, WalletKeys::random(), WalletOptions::default()).await;
+    let wallet = wallet.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut first = Client::dialled(&wallet.nwc_uri_over(&[one.url()]), Nip47Ciphers::NIP44V2).await;
+    let mut second = Client::dialled(&wallet.nwc_uri_over(&[two.url()]), Nip47Ciphers::NIP44V2).await;
+    let made = node.invoice(1000, "x", 600).unwrap();
+    let event = first.request("pay_invoice", json!({"invoice": made.bolt11}), None);
+    first.send(&event).await;
+    second.send(&event).await;
+    assert_eq!((first.events(200).await.len(), second.events(200).await.len()), (1, 1));
+    assert_eq!((node.spent_msat(), wallet.deliveries(&made.payment_hash)), (1000, 2));
+    drop(one);
+    assert_eq!(second.ask("get_balance", json!({})).await["result"]["balance"], 9000);
 }
 
 // ------------------------------------------------------------------------------------------------------- the relay

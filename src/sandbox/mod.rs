@@ -33,7 +33,8 @@ pub use macaroon::RootKey;
 pub use node::{Fees, Movement, NodeError, Paid, PayError, PlayInvoice, PlayNode};
 pub use relay::{Relay, RelayMode, RelayOptions};
 pub use wallet_service::{
-    Behaviour, Ciphers, Envelope, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletOptions, WalletService,
+    Behaviour, Ciphers, Envelope, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletKeys, WalletOptions,
+    WalletService,
 };
 
 use crate::{clock::Clock, secret::Secret};
@@ -127,7 +128,7 @@ impl Sandbox {
         };
         let node = PlayNode::new(clock.clone(), balance_sat.saturating_mul(1000));
         let relay = Relay::start(ports.nth(0), clock.clone(), relay).await?;
-        let keys = wallet_service::WalletKeys::from_seed(&seed);
+        let keys = WalletKeys::from_seed(&seed);
         let wallet = WalletService::start(&[relay.url()], node.clone(), clock.clone(), keys, wallet).await?;
         let jamie = Jamie::start(
             node.clone(),

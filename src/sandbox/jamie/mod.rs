@@ -195,7 +195,8 @@ async fn answer(
 impl Service {
     fn paid(&self, endpoint: &'static Endpoint, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Response {
         if let Some(caller) = self.prepaid(headers) {
-            return match lock(&self.accounts).charge(&caller, endpoint.micro_usd) {
+            let charged = lock(&self.accounts).charge(&caller, endpoint.micro_usd);
+            return match charged {
                 Ok(left) => {
                     let mut response = self.handle(endpoint, body);
                     let out = response.headers_mut();
