@@ -19,15 +19,15 @@ pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
         let waiting = ledger.awaiting().await?;
         if args.common.json() {
             let views: Vec<_> = waiting.iter().map(crate::server::get_balance::WaitingView::from).collect();
-            show::json(&views)?;
+            show::print_json(&views)?;
         } else if waiting.is_empty() {
-            println!("Nothing waits for you.");
+            show::say("Nothing waits for you.")?;
         }
         if !args.common.json() {
             for p in &waiting {
                 let said = if p.approved_ms.is_some() { "approved" } else { "waits" };
                 let line = format!("{}  {said}  {}  {} {}{}  {}", p.id, p.price, p.method, p.host, p.path, p.purpose);
-                println!("{}", show::plain(&line));
+                show::say(&line)?;
             }
         }
         return Ok(ExitCode::SUCCESS);
@@ -47,9 +47,9 @@ pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
         }
     };
     if args.common.json() {
-        show::json(&serde_json::json!({ "purchase": id.to_string(), "decision": word, "say": say }))?;
+        show::print_json(&serde_json::json!({ "purchase": id.to_string(), "decision": word, "say": say }))?;
     } else {
-        println!("{}", show::plain(&say));
+        show::say(&say)?;
     }
     Ok(ExitCode::SUCCESS)
 }

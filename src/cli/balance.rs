@@ -13,9 +13,9 @@ pub(super) async fn run(args: BalanceArgs) -> Done {
     let (purse, caller) = purse()?;
     let output = Output::new(&purse.balance(&caller).await?);
     if args.common.json() {
-        show::json(&output)?;
+        show::print_json(&output)?;
     } else {
-        println!("{}", show::plain(&output.text()));
+        show::say(&output.text())?;
     }
     purse.close().await;
     Ok(ExitCode::SUCCESS)

@@ -63,16 +63,17 @@ pub(super) async fn run(args: BudgetArgs) -> Done {
             let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
             let views: Vec<_> = budgets.iter().map(crate::server::get_balance::LimitView::from).collect();
             if args.common.json() {
-                show::json(&serde_json::json!({ "session": session.map(|s| s.id), "budgets": views }))?;
+                show::print_json(&serde_json::json!({ "session": session.map(|s| s.id), "budgets": views }))?;
             } else {
-                println!("session {}", session.map_or("(none is running)".into(), |s| s.id));
+                let mut text = format!("session {}", session.map_or("(none is running)".into(), |s| s.id));
                 for b in &budgets {
                     let scope = b.scope.name();
-                    match b.scope {
-                        Scope::Purchase => println!("{scope:<9} at most {} (ceiling {})", b.limit, b.ceiling),
-                        _ => println!("{scope:<9} {} of {} left (ceiling {})", b.left, b.limit, b.ceiling),
-                    }
+                    text.push_str(&match b.scope {
+                        Scope::Purchase => format!("\n{scope:<9} at most {} (ceiling {})", b.limit, b.ceiling),
+                        _ => format!("\n{scope:<9} {} of {} left (ceiling {})", b.left, b.limit, b.ceiling),
+                    });
                 }
+                show::say(&text)?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -85,9 +86,9 @@ pub(super) async fn run(args: BudgetArgs) -> Done {
             let set = purse.set_limit(&caller, scope, limit, SetBy::Human).await?;
             let output = Output::new(&set, scope, limit);
             if args.common.json() {
-                show::json(&output)?;
+                show::print_json(&output)?;
             } else {
-                println!("{}", output.say);
+                show::say(&output.say)?;
             }
             Ok(if output.outcome == "set" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -23,9 +23,9 @@ pub(super) async fn run(args: DiscoverArgs) -> Done {
     let ask = Args { query: args.query, url: args.url, ..Args::default() };
     let (output, blocks, error) = look(&purse, &caller, &ask, args.method).await;
     if args.common.json() {
-        show::json(&output)?;
+        show::print_json(&output)?;
     } else {
-        println!("{}", show::plain(&blocks.join("\n")));
+        show::say(&blocks.join("\n"))?;
     }
     purse.close().await;
     Ok(if error { ExitCode::FAILURE } else { ExitCode::SUCCESS })

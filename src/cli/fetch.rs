@@ -74,7 +74,7 @@ pub(super) async fn run(args: FetchArgs) -> Done {
     let mut output = Output::new(&report, 0, Default::default());
     add_left(&mut output, &purse, &caller).await;
     if args.common.json || args.dry_run && args.common.json() {
-        show::json(&output)?;
+        show::print_json(&output)?;
     } else {
         let first = output.blocks().into_iter().next().unwrap_or_default();
         eprintln!("{}", show::plain(&first));
@@ -103,14 +103,15 @@ pub(super) async fn run(args: FetchArgs) -> Done {
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     if !out.is_terminal() {
-        out.write_all(bytes)?;
-        return Ok(out.flush()?);
+        return show::done(out.write_all(bytes).and_then(|()| out.flush())).map(drop);
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => println!("{}", show::plain(text)),
-        Err(_) => eprintln!("The answer is binary: write it to a file with -o, or send it through a pipe."),
+        Ok(text) => show::say(text).map(drop),
+        Err(_) => {
+            eprintln!("The answer is binary: write it to a file with -o, or send it through a pipe.");
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 fn wish(args: &FetchArgs) -> Result<Wish, Failure> {

@@ -36,26 +36,27 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     // The wallet string is worth play money only; it goes to a file of the sandbox's own home, as a real one would.
     write_wallet(&home, sandbox.nwc_uri().expose())?;
     if args.common.json() {
-        show::json(&serde_json::json!({
+        show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
             "relay": sandbox.relay().url(),
         }))?;
     } else {
-        println!(
+        show::say(&format!(
             "A play-money world runs on this machine until you press Ctrl-C.
 
   export BURSAR_HOME={home}
   export BURSAR_ALLOW_LOOPBACK=1
-  export BURSAR_NWC=\"$(cat {home}/wallet.nwc)\"
 
 Then try:
   bursar balance
   bursar fetch --dry-run {aperture}/v1/rates
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts
-  bursar audit",
+  bursar audit
+
+The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, where Bursar looks for it.",
             home = home.display(),
-        );
+        ))?;
     }
     stop().await;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use rusqlite::{Connection, Row, params, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::ValueRef};
 use serde_json::Value;
 
 use super::LedgerError;
@@ -17,6 +17,29 @@ pub(super) struct Line<'a> {
     pub(super) currency: &'a str,
     pub(super) amount: i64,
     pub(super) note: Value,
+}
+
+/// Where the journal ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many lines it has.
+    pub lines: u64,
+    /// The last line's hash; empty when there is none.
+    pub hash: String,
+}
+
+/// Reads where the journal ends.
+pub(super) fn head(conn: &Connection) -> Result<Head, LedgerError> {
+    let last: Option<(i64, String)> = conn
+        .query_row("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    let (lines, hash) = last.unwrap_or_default();
+    Ok(Head { lines: lines.max(0) as u64, hash })
+}
+
+/// Whether a line of that hash stands in the journal.
+pub(super) fn knows(conn: &Connection, hash: &str) -> Result<bool, LedgerError> {
+    Ok(conn.query_row("SELECT EXISTS(SELECT 1 FROM journal WHERE hash = ?)", [hash], |r| r.get(0))?)
 }
 
 /// Appends a line that leaves behind the rows of `line.purchase` (purchase, intents, holds, and the budgets and windows

@@ -29,6 +29,7 @@ pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
+pub use journal::Head;
 pub use purchase::{Begun, Decided, Idempotency, NewPurchase, Payment, Standing, StoredResult};
 pub use schema::path as file;
 pub(crate) use schema::secure_home;
@@ -656,6 +657,23 @@ impl Ledger {
     /// The ledger cannot be read.
     pub async fn audit(&self, filter: Filter) -> Result<Vec<AuditRow>, LedgerError> {
         self.0.writer.read(move |conn| audit::rows(conn, &filter)).await
+    }
+
+    /// Where the journal ends: its head, noted elsewhere, shows later whether the ledger was put back to an older copy.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn head(&self) -> Result<Head, LedgerError> {
+        self.0.writer.read(journal::head).await
+    }
+
+    /// Whether a head that was noted earlier still stands in the journal.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn knows_head(&self, hash: &str) -> Result<bool, LedgerError> {
+        let hash = hash.to_owned();
+        self.0.writer.read(move |conn| journal::knows(conn, &hash)).await
     }
 
     /// Checks the journal's chain, the rows it covers, and the invariants.

@@ -24,6 +24,13 @@ pub struct Session {
     pub ended_ms: Option<i64>,
 }
 
+impl Session {
+    /// Whether it still runs: nobody ended it, and it was not idle for too long.
+    pub fn runs_at(&self, now_ms: u64) -> bool {
+        self.ended_ms.is_none() && (now_ms as i64).saturating_sub(self.last_ms) < IDLE_MS
+    }
+}
+
 const COLUMNS: &str = "session_id, principal, key, started_ms, last_ms, ended_ms";
 
 fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Session> {
@@ -46,7 +53,7 @@ pub(super) fn running(
 ) -> Result<Option<Session>, LedgerError> {
     let sql = format!("SELECT {COLUMNS} FROM session WHERE principal = ? AND key = ? AND ended_ms IS NULL");
     let found = conn.prepare_cached(&sql)?.query_row(params![principal, key], from_row).optional()?;
-    Ok(found.filter(|s| (now_ms as i64).saturating_sub(s.last_ms) < IDLE_MS))
+    Ok(found.filter(|s| s.runs_at(now_ms)))
 }
 
 /// The running session, begun now if there is none, and marked as used now.

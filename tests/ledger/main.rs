@@ -1,0 +1,9 @@
+//! The ledger from outside, through its public face: one file a subject.
+
+mod book;
+mod budgets;
+mod file;
+mod model;
+mod race;
+mod steps;
+mod tampering;
