@@ -340,6 +340,15 @@ impl Ledger {
         self.0.writer.write(move |conn| purchase::decide(conn, now, id, yes)).await
     }
 
+    /// Lets go of purchases whose price ran out before a person decided.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn expire_awaiting(&self) -> Result<(), LedgerError> {
+        let now = self.now();
+        self.0.writer.write(move |conn| purchase::expire_awaiting(conn, now)).await
+    }
+
     /// Purchases that wait for a person.
     ///
     /// # Errors

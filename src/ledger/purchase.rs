@@ -312,6 +312,8 @@ pub(super) fn begin(
         }
         generation = last + 1;
     }
+    // What waits for a person in vain must not keep others from the room it holds.
+    expire_awaiting(conn, now_ms)?;
     if let Some(no) = refused_by_history(conn, now_ms, new, &intent)? {
         return Ok(no);
     }
@@ -597,6 +599,20 @@ pub(super) fn failed(conn: &Connection, now_ms: u64, id: PurchaseId, why: &str) 
     budget::close(conn, &id.to_string(), 0, Close::Void)?;
     advance(conn, now_ms, &at, &Step { kind: "void", to: State::Failed, note: why, amount: at.price })?;
     Ok(State::Failed)
+}
+
+/// Fails what waited for a person until its price ran out.
+pub(super) fn expire_awaiting(conn: &Connection, now_ms: u64) -> Result<(), LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT p.purchase_id FROM purchase p JOIN intent i USING(purchase_id)
+         WHERE p.state = 'awaiting_approval' AND i.liability_until_s < ?",
+    )?;
+    let ids = statement.query_map([(now_ms / 1000) as i64], |r| r.get::<_, String>(0))?;
+    let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
+    for id in ids.iter().filter_map(|id| id.parse().ok()) {
+        failed(conn, now_ms, id, "its price ran out before a person said yes")?;
+    }
+    Ok(())
 }
 
 /// A person's decision about a purchase that waits, or about a frozen wallet behind a late one.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{
-        Begun, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential,
+        Begun, Committed, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential,
     },
     money::{Amount, Currency},
     protocol::{
@@ -179,7 +179,14 @@ impl Purse {
                 },
                 Err(no) => no.report(),
             },
-            Waited::Late(None) => No::new("seller_slow", "the seller has not answered yet; call again").report(),
+            Waited::Late(None) => Report {
+                code: Some("seller_slow"),
+                ..Report::new(
+                    Outcome::Pending,
+                    "Nothing has been paid so far: the seller has not answered yet. The request goes on; the same call \
+                     again joins it.",
+                )
+            },
             Waited::Lost => No {
                 code: "internal",
                 say: "something went wrong here; the ledger knows what was paid: an equal call goes on from there and \
@@ -396,10 +403,7 @@ impl Purse {
         let begun = ledger.begin(new, intent, ask_a_person).await?;
         kill_point("after_w1");
         match begun {
-            Begun::Committed(intent) => {
-                let (standing, ran) = self.run(*intent, flight).await?;
-                Ok(self.report(&standing, ran).await)
-            }
+            Begun::Committed(intent) => Ok(self.finish(*intent, flight).await),
             Begun::Awaiting(id) => match ledger.find(id).await? {
                 Some(standing) => Ok(awaiting(&standing)),
                 None => Err(No::new("ledger", format!("{id} is not in the ledger"))),
@@ -433,11 +437,35 @@ impl Purse {
         }
     }
 
+    /// Drives a committed purchase to its rest. From here on money may have left, so no error says that none did.
+    async fn finish(&self, intent: Committed<Intent>, flight: &watch::Sender<Flight>) -> Report {
+        let id = intent.purchase;
+        match self.run(intent, flight).await {
+            Ok((standing, ran)) => self.report(&standing, ran).await,
+            Err(no) => unrecorded(id, &no),
+        }
+    }
+
     /// Goes on with a purchase that stands, from wherever it stands.
     async fn go_on(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
-        flight.send_modify(|f| f.purchase = Some(standing.id));
+        let (id, state) = (standing.id, standing.state);
+        flight.send_modify(|f| f.purchase = Some(id));
+        match self.go_on_from(standing, flight).await {
+            Err(no) if state.at_risk() || state.paid() && state != State::Delivered => Ok(unrecorded(id, &no)),
+            other => other,
+        }
+    }
+
+    async fn go_on_from(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         match standing.state {
-            State::Delivered => self.stored(&standing).await,
+            State::Delivered => {
+                let stored = self.stored(&standing).await;
+                if stored.is_err() {
+                    // Its body has gone and this says so: from here on an equal call is a new request.
+                    self.answered(standing.id).await;
+                }
+                stored
+            }
             State::AwaitingApproval if standing.approved_ms.is_some() => self.pay_approved(standing, flight).await,
             State::AwaitingApproval => {
                 if self.0.clock.now_s() as i64 + 20 > standing.liability_until_s {
@@ -464,8 +492,7 @@ impl Purse {
                 let Some(intent) = ledger.intent(id).await? else {
                     return Err(No::new("ledger", format!("{id} has no intent")));
                 };
-                let (standing, ran) = self.run(intent, flight).await?;
-                return Ok(self.report(&standing, ran).await);
+                return Ok(self.finish(intent, flight).await);
             }
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             match ledger.find(id).await? {
@@ -504,10 +531,7 @@ impl Purse {
         }
         let prepared = wallet.prepare(&bill_of(&pin)?).await?;
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
-            Some(intent) => {
-                let (standing, ran) = self.run(intent, flight).await?;
-                Ok(self.report(&standing, ran).await)
-            }
+            Some(intent) => Ok(self.finish(intent, flight).await),
             None => {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
@@ -608,6 +632,23 @@ impl Purse {
     pub async fn body(&self, caller: &Caller, id: &str) -> Result<Body, No> {
         let row = self.ledger().await?.result(&caller.principal, id).await?;
         row.and_then(|row| self.0.results.read(row)).ok_or_else(gone)
+    }
+}
+
+/// The report of a purchase that could not be driven or recorded further here.
+fn unrecorded(id: PurchaseId, no: &No) -> Report {
+    Report {
+        purchase: Some(id),
+        code: Some("outcome_unknown"),
+        ..Report::new(
+            Outcome::Pending,
+            format!(
+                "{id} was begun and may have been paid, and it cannot be followed right now: {}. Its hold stays, and \
+                 nothing is paid twice. {}",
+                no.say.trim_end_matches('.'),
+                ask_again(id)
+            ),
+        )
     }
 }
 

@@ -33,6 +33,7 @@ pub use fetch::NO_WALLET;
 pub use outcome::{No, Outcome, Report};
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Clock,
@@ -92,6 +93,8 @@ struct Inner {
     flights: Mutex<HashMap<String, watch::Receiver<Flight>>>,
     /// Purchases between W1 and their end in this process: what the exit waits for.
     open: watch::Sender<HashSet<PurchaseId>>,
+    /// Small writes that nobody waits for, but the exit.
+    chores: TaskTracker,
     closing: AtomicBool,
     reconciling: AtomicBool,
     /// Free tiers that said they are used up, and until when they are not asked again.
@@ -139,6 +142,7 @@ impl Purse {
             world: OnceCell::new(),
             flights: Mutex::default(),
             open: watch::Sender::new(HashSet::new()),
+            chores: TaskTracker::new(),
             closing: AtomicBool::new(false),
             reconciling: AtomicBool::new(false),
             used_up: Mutex::default(),
@@ -253,6 +257,12 @@ impl Purse {
         }
     }
 
+    /// The same, without waiting for it.
+    pub fn note_answered(&self, id: PurchaseId) {
+        let purse = self.clone();
+        self.0.chores.spawn(async move { purse.answered(id).await });
+    }
+
     /// Whether the process is ending, so that nothing new is paid.
     fn closing(&self) -> bool {
         self.0.closing.load(Ordering::SeqCst)
@@ -264,6 +274,8 @@ impl Purse {
         let mut open = self.0.open.subscribe();
         let wait = self.0.config.waits.exit;
         let _ = tokio::time::timeout(wait, open.wait_for(HashSet::is_empty)).await;
+        self.0.chores.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.chores.wait()).await;
         let left: Vec<PurchaseId> = open.borrow().iter().copied().collect();
         let Some(ledger) = self.0.ledger.get() else { return };
         for id in left {
@@ -283,6 +295,9 @@ impl Purse {
         let purse = self.clone();
         tokio::spawn(async move {
             let Ok(ledger) = purse.ledger().await else { return };
+            if let Err(e) = ledger.expire_awaiting().await {
+                tracing::warn!("purchases that waited too long for a person could not be let go: {e}");
+            }
             let ids = ledger.unresolved().await.unwrap_or_default();
             for id in ids {
                 if let Ok(Some(standing)) = ledger.find(id).await {
@@ -316,7 +331,7 @@ impl Purse {
 
     fn note_reuse(&self, used: Reused) {
         let purse = self.clone();
-        tokio::spawn(async move {
+        self.0.chores.spawn(async move {
             let Ok(ledger) = purse.ledger().await else { return };
             if let Err(e) = ledger.reused(used).await {
                 tracing::warn!("the use of a credential could not be recorded: {e}");

@@ -7,7 +7,7 @@ use http::header::AGE;
 use super::{No, Purse, Request, lock};
 use crate::{
     config::FreeTier,
-    http::{Answer, Ask, Limits, Policy},
+    http::{Answer, Ask, Limits, Origin, Policy},
     ledger::{StoredCredential, Verdict},
     protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up},
 };
@@ -72,6 +72,16 @@ impl Purse {
         }
         if answer.status != 402 {
             return Ok(Asked::Answered { answer, token: None, free_tier: false });
+        }
+        if Origin::of(&answer.url).as_ref() != Some(&request.origin) {
+            // What is bought opens the place that sold it, and the caller named another.
+            return Err(No::new(
+                "redirected",
+                format!(
+                    "{} redirects to {}, which asks for payment; call again with that URL",
+                    request.origin, answer.url
+                ),
+            ));
         }
         let mut challenge = read(&answer)?;
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {

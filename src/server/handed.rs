@@ -47,8 +47,7 @@ impl Handed {
     /// A response with this id was written.
     fn written(&self, id: &str) {
         let Some(purchase) = self.expected().remove(id) else { return };
-        let purse = self.0.purse.clone();
-        tokio::spawn(async move { purse.answered(purchase).await });
+        self.0.purse.note_answered(purchase);
     }
 
     /// Watches what goes out through `inner`, one JSON-RPC message a line.
