@@ -326,14 +326,15 @@ impl Run<'_> {
 
     /// W3: first the body on disk, then the ledger.
     async fn record_delivered(&mut self, at: &Standing) -> Result<(), No> {
-        let Some(body) = self.body.clone() else {
+        let Some(body) = &mut self.body else {
             return Err(No::new("ledger", format!("{}: there is no answer to record", at.id)));
         };
-        let row = body.row.clone();
+        let (row, copy) = (body.row.clone(), body.clone());
         let results = self.purse.0.results.clone();
-        let written = tokio::task::spawn_blocking(move || results.write(&body)).await;
-        if let Err(say) = written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())) {
-            tracing::error!("{}: its answer could not be kept: {say}", at.id);
+        let written = tokio::task::spawn_blocking(move || results.write(&copy)).await;
+        match written.map_err(|e| e.to_string()).and_then(|w| w.map_err(|e| e.to_string())) {
+            Ok(()) => body.kept = true,
+            Err(say) => tracing::error!("{}: its answer could not be kept: {say}", at.id),
         }
         let ledger = self.purse.ledger().await?;
         ledger.delivered(at.id, row).await?;

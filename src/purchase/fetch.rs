@@ -14,7 +14,8 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{
-        Begun, Committed, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential,
+        Begun, Committed, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State,
+        StoredCredential,
     },
     money::{Amount, Currency},
     protocol::{
@@ -271,14 +272,15 @@ impl Purse {
             None if free_tier => (Outcome::Free, "Nothing was paid: the seller's free tier answered".into()),
             None => (Outcome::Free, "Nothing was paid: no payment was asked for".into()),
         };
-        // What does not fit into one page must be there to be read on.
-        let results = self.0.results.clone();
-        let kept = body.clone();
-        let written = tokio::task::spawn_blocking(move || results.write(&kept)).await;
-        if matches!(written, Ok(Ok(()))) {
-            let ledger = self.ledger().await?;
-            let caller = &call.caller;
-            ledger.keep_free_result(&caller.principal, &caller.session_key, body.row.clone()).await?;
+        let mut body = body;
+        if body.wants_keeping() {
+            let (results, copy) = (self.0.results.clone(), body.clone());
+            let written = tokio::task::spawn_blocking(move || results.write(&copy)).await;
+            if matches!(written, Ok(Ok(()))) {
+                let (ledger, caller) = (self.ledger().await?, &call.caller);
+                ledger.keep_free_result(&caller.principal, &caller.session_key, body.row.clone()).await?;
+                body.kept = true;
+            }
         }
         let mut report = Report::new(outcome, format!("{say} (HTTP {status})."));
         report.paid_now = Some(Amount::zero(Currency::Sat));

@@ -19,6 +19,18 @@ pub struct Body {
     pub bytes: Vec<u8>,
     /// Where a redirect pointed that was not followed.
     pub moved: Option<String>,
+    /// Whether it can be read again by its id.
+    pub kept: bool,
+}
+
+/// What a model is shown at once, in characters.
+pub const PAGE: usize = 20_000;
+
+impl Body {
+    /// Whether an answer that was free must be kept all the same: it does not fit into one page, or it is no text.
+    pub fn wants_keeping(&self) -> bool {
+        std::str::from_utf8(&self.bytes).map_or(true, |text| text.contains('\0') || text.chars().count() > PAGE)
+    }
 }
 
 /// The directory of stored answers.
@@ -60,7 +72,7 @@ impl Results {
             created_ms: now_ms as i64,
             gone_ms: None,
         };
-        Body { row, bytes: answer.body.to_vec(), moved: answer.moved.as_ref().map(ToString::to_string) }
+        Body { row, bytes: answer.body.to_vec(), moved: answer.moved.as_ref().map(ToString::to_string), kept: false }
     }
 
     /// Writes a body and waits until it is on disk.
@@ -87,7 +99,7 @@ impl Results {
             return None;
         }
         let bytes = fs::read(self.0.join(&row.result_id)).ok()?;
-        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body { row, bytes, moved: None })
+        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body { row, bytes, moved: None, kept: true })
     }
 
     /// Removes bodies that the ledger marked as gone.

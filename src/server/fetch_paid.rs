@@ -105,7 +105,9 @@ impl Output {
                 first.push_str(&format!(" {left} left in this session."));
             }
         }
-        for offer in &self.offers {
+        // A refusal names its reason already; the offers are worth their tokens only when there is a choice.
+        let told = self.outcome == Outcome::Refused && self.offers.len() < 2;
+        for offer in self.offers.iter().filter(|_| !told) {
             let price = offer.price.map(|p| p.to_string()).unwrap_or_else(|| "price unknown".into());
             let can = if offer.payable { "payable" } else { "not payable" };
             let why = if offer.why.is_empty() { String::new() } else { format!(" ({})", offer.why) };

@@ -128,7 +128,9 @@ impl Output {
             (_, Some(problem)) => format!("The wallet cannot pay: {}.", problem.trim_end_matches('.')),
             (None, None) => "The wallet does not tell its balance.".to_owned(),
         };
-        for budget in &report.budgets {
+        // A wallet that holds one currency spends no other; the facts list all the same.
+        let spends = |c| balance.is_none_or(|b| b.currency() == c);
+        for budget in report.budgets.iter().filter(|b| spends(b.limit.currency())) {
             if budget.scope == Scope::Session {
                 let held = if budget.held.is_zero() { String::new() } else { format!(", {} held", budget.held) };
                 say.push_str(&format!(" Session: {} of {} left{held}.", budget.left, budget.limit));
@@ -153,7 +155,8 @@ impl Output {
     /// What the model reads.
     pub fn text(&self) -> String {
         let mut text = self.say.clone();
-        for b in &self.budgets {
+        let spends = |b: &&LimitView| self.wallet.balance.is_none_or(|w| w.currency() == b.limit.currency());
+        for b in self.budgets.iter().filter(spends) {
             let scope = b.scope.name();
             match b.left {
                 Some(left) => {

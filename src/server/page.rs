@@ -3,10 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::purchase::results::Body;
-
-/// How many characters a page holds.
-pub const PAGE: usize = 20_000;
+use crate::purchase::results::{Body, PAGE};
 
 /// How JSON is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, Serialize, schemars::JsonSchema)]
@@ -22,8 +19,9 @@ pub enum Format {
 /// An answer as far as it is shown.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Page {
-    /// Its id: pass it as result_id to read on, free of charge.
-    pub result_id: String,
+    /// Its id: pass it as result_id to read it again, free of charge. Absent for a short answer that was free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_id: Option<String>,
     /// The URL that answered, without its query.
     pub url: String,
     /// The HTTP status.
@@ -57,7 +55,7 @@ pub struct Page {
 pub fn page(body: &Body, offset: usize, format: Format) -> Page {
     let row = &body.row;
     let mut page = Page {
-        result_id: row.result_id.clone(),
+        result_id: body.kept.then(|| row.result_id.clone()),
         url: row.url.clone(),
         http_status: row.status,
         content_type: row.content_type.clone(),
@@ -136,17 +134,18 @@ impl Page {
     /// What the model reads beside the seller's text: how much there is and how to read on.
     pub fn say(&self) -> String {
         let kind = if self.content_type.is_empty() { "unnamed type" } else { self.content_type.as_str() };
+        let id = self.result_id.as_deref().unwrap_or("(not kept)");
         let mut say = match (self.total_chars, self.next_offset) {
             (Some(total), None) if self.offset == 0 => format!("{total} characters of {kind} follow."),
             (Some(total), None) => format!("Characters {} to {total} of {total} ({kind}) follow.", self.offset),
             (Some(total), Some(next)) => format!(
-                "Characters {} to {next} of {total} ({kind}) follow. More: fetch_paid with result_id {} and offset {next}, \
+                "Characters {} to {next} of {total} ({kind}) follow. More: fetch_paid with result_id {id} and offset {next}, \
                  free of charge.",
-                self.offset, self.result_id
+                self.offset
             ),
             (None, _) => format!(
-                "It is binary ({kind}, {} bytes, SHA-256 {}) and kept as {}; it is not shown as text.",
-                self.size, self.sha256, self.result_id
+                "It is binary ({kind}, {} bytes, SHA-256 {}) and kept as {id}; it is not shown as text.",
+                self.size, self.sha256
             ),
         };
         if self.cut_off {
