@@ -231,11 +231,7 @@ impl Wish {
             id,
             principal: self.principal.clone(),
             session_key: self.session_key.clone(),
-            idem: Idempotency {
-                key: self.key.clone(),
-                explicit: self.explicit,
-                request_hash: self.request.clone(),
-            },
+            idem: Idempotency { key: self.key.clone(), explicit: self.explicit, request_hash: self.request.clone() },
             method: "GET".into(),
             origin: format!("https://{}", self.host),
             host: self.host.clone(),

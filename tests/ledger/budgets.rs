@@ -44,10 +44,7 @@ async fn a_limit_admits_its_last_millisatoshi_and_not_one_more() {
 #[tokio::test]
 async fn a_price_within_the_limit_whose_fee_is_not_is_refused() {
     let book = Book::new(limits(100, 100, 100));
-    assert!(matches!(
-        book.no_room(&Wish::of(sat(100)).fee(msat(1))).await,
-        NoRoom::Left { scope: Scope::Session, .. }
-    ));
+    assert!(matches!(book.no_room(&Wish::of(sat(100)).fee(msat(1))).await, NoRoom::Left { scope: Scope::Session, .. }));
 }
 
 #[tokio::test]

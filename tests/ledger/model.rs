@@ -113,7 +113,16 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         let at = book.ledger.find(id).await.unwrap().unwrap();
                         prop_assert!(session.is_none_or(|s| s == at.session));
                         let (state, held) = (at.state, price + fee_cap);
-                        model.bought.push(Bought { id, state, session: at.session, day, held, price, fee_cap, left: 0 });
+                        model.bought.push(Bought {
+                            id,
+                            state,
+                            session: at.session,
+                            day,
+                            held,
+                            price,
+                            fee_cap,
+                            left: 0,
+                        });
                     }
                     Begun::NoRoom(_) => prop_assert!(!fits, "refused although there is room"),
                     Begun::Frozen(_) | Begun::CoolingDown(_) | Begun::TooManyUnknown(_) => {}

@@ -149,9 +149,12 @@ async fn one_invoice_belongs_to_one_purchase_for_ever() {
     assert!(matches!(book.begin(&second).await, Begun::RailKeyTaken(taken) if taken == id));
     book.ledger.failed(id, "no").await.unwrap();
     assert!(matches!(book.begin(&second).await, Begun::RailKeyTaken(_)), "not even after it failed");
-    let unique = book.raw().execute("INSERT INTO intent SELECT purchase_id, 1, protocol, rail, network, asset, payee,
+    let unique = book.raw().execute(
+        "INSERT INTO intent SELECT purchase_id, 1, protocol, rail, network, asset, payee,
         rail_key, wallet, currency, amount, fee_cap, liability_until_s, resend_until_s, bytes, state, spent, fee, proof,
-        settled_ms FROM intent", []);
+        settled_ms FROM intent",
+        [],
+    );
     assert!(unique.unwrap_err().to_string().contains("UNIQUE"), "the schema keeps it too");
     book.is_sound().await;
 }
