@@ -353,7 +353,7 @@ impl Ledger {
                 let ids = statement.query_map([], |r| r.get::<_, String>(0))?;
                 let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
                 let ids = ids.iter().filter_map(|id| id.parse().ok());
-                Ok(ids.filter_map(|id| purchase::find(conn, id).transpose()).collect::<Result<_, _>>()?)
+                ids.filter_map(|id| purchase::find(conn, id).transpose()).collect()
             })
             .await
     }
