@@ -60,6 +60,8 @@ pub struct AuditRow {
 pub(super) fn rows(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
     let mut out = purchases(conn, filter)?;
     out.extend(events(conn, filter)?);
+    // Both come newest first; of one moment, the earlier row stays the earlier one.
+    out.reverse();
     out.sort_by_key(|row| row.at_ms);
     if filter.limit > 0 {
         let surplus = out.len().saturating_sub(filter.limit as usize);
@@ -79,7 +81,7 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
          FROM purchase p JOIN intent i USING(purchase_id)
          WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)
            AND (?3 IS NULL OR p.created_ms >= ?3) AND (?4 IS NULL OR p.host = ?4)
-         ORDER BY p.created_ms DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
+         ORDER BY p.created_ms DESC, p.rowid DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
     )?;
     let rows = statement.query_map(
         params![filter.principal, filter.session, filter.since_ms, filter.host, filter.limit],
@@ -116,7 +118,7 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
     let mut statement = conn.prepare_cached(
         "SELECT at_ms, session_id, principal, kind, currency, amount, note FROM journal
          WHERE kind IN('refuse','reuse') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
-           AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR json_extract(note, '$.host') = ?4)
+           AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR CASE WHEN json_valid(note) THEN json_extract(note, '$.host') = ?4 END)
          ORDER BY seq DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
     )?;
     let rows = statement.query_map(

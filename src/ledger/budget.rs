@@ -158,6 +158,14 @@ fn amount(currency: Currency, atomic: i64) -> Result<Amount, LedgerError> {
         .ok_or_else(|| LedgerError::Broken(format!("the ledger holds {atomic}, which is not an amount")))
 }
 
+/// The limit that a stored row means today. The limits of a session stay as the session began with them; all others
+/// live on for ever, so that one which nobody set must follow the config. None is above its ceiling.
+fn in_force(scope: Scope, set_by: &str, stored: i64, default: Amount, ceiling: Amount) -> i64 {
+    let echoes = set_by == SetBy::Operator.name() && !matches!(scope, Scope::Purchase | Scope::Session);
+    let limit = if echoes { default.atomic() as i64 } else { stored };
+    limit.min(ceiling.atomic() as i64)
+}
+
 /// Finds or makes the budget row, and brings its ceiling to what the config says today.
 fn ensure(
     conn: &Connection,
@@ -168,24 +176,19 @@ fn ensure(
     let Some(ceiling) = table.ceiling.get(&currency).and_then(|l| scope.of(l)) else { return Ok(None) };
     let own = principal != EVERYONE || scope != Scope::Day;
     let default = table.default.get(&currency).filter(|_| own).and_then(|l| scope.of(l)).unwrap_or(ceiling);
-    let found: Option<(i64, i64, i64)> = conn
+    let found: Option<(i64, i64, i64, String)> = conn
         .prepare_cached(
-            "SELECT budget_id, limit_atomic, ceiling_atomic FROM budget
+            "SELECT budget_id, limit_atomic, ceiling_atomic, set_by FROM budget
              WHERE scope = ? AND subject = ? AND currency = ? AND principal = ?",
         )?
         .query_row(params![scope.name(), subject, currency.code(), principal], |r| {
-            Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
         })
         .optional()?;
     let at_most = ceiling.atomic() as i64;
-    if let Some((id, limit, known)) = found {
-        let mut limit = limit;
-        if known != at_most {
-            // The operator moved the ceiling. A limit that only echoed the config follows it.
-            limit = limit.min(at_most);
-            if !own {
-                limit = at_most;
-            }
+    if let Some((id, stored, known, set_by)) = found {
+        let limit = in_force(scope, &set_by, stored, default, ceiling);
+        if known != at_most || stored != limit {
             conn.execute(
                 "UPDATE budget SET limit_atomic = ?, ceiling_atomic = ? WHERE budget_id = ?",
                 params![limit, at_most, id],
@@ -343,6 +346,26 @@ pub(super) fn set_limit(
     Ok(Ok((id, win)))
 }
 
+/// A budget as it stands in the store: limit, who set it, spent (overruns with it) and held in one window.
+fn stored(
+    conn: &Connection,
+    (scope, subject, principal): (Scope, &str, &str),
+    currency: Currency,
+    win: i64,
+) -> Result<Option<(i64, String, i64, i64)>, LedgerError> {
+    let row = conn
+        .prepare_cached(
+            "SELECT b.limit_atomic, b.set_by, ifnull(w.spent + w.overrun, 0), ifnull(w.reserved, 0) FROM budget b
+             LEFT JOIN budget_window w ON w.budget_id = b.budget_id AND w.win = ?5
+             WHERE b.scope = ?1 AND b.subject = ?2 AND b.currency = ?3 AND b.principal = ?4",
+        )?
+        .query_row(params![scope.name(), subject, currency.code(), principal, win], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+        })
+        .optional()?;
+    Ok(row)
+}
+
 /// The limits of a principal as they stand, without changing anything. `session` is `None` before one began.
 pub(super) fn views(
     conn: &Connection,
@@ -356,27 +379,31 @@ pub(super) fn views(
         let defaults = table.default.get(currency).unwrap_or(ceilings);
         for scope in [Scope::Purchase, Scope::Session, Scope::Day, Scope::Total] {
             let (Some(ceiling), default) = (scope.of(ceilings), scope.of(defaults)) else { continue };
+            let default = default.unwrap_or(ceiling);
             let (subject, who) = match scope {
                 Scope::Purchase | Scope::Session => (session.unwrap_or("-"), principal),
                 Scope::Day => ("", principal),
                 Scope::Host | Scope::Total => ("", EVERYONE),
             };
             let win = window(conn, scope, now_ms)?;
-            let row: Option<(i64, i64, i64)> = conn
-                .prepare_cached(
-                    "SELECT b.limit_atomic, ifnull(w.spent + w.overrun, 0), ifnull(w.reserved, 0) FROM budget b
-                     LEFT JOIN budget_window w ON w.budget_id = b.budget_id AND w.win = ?5
-                     WHERE b.scope = ?1 AND b.subject = ?2 AND b.currency = ?3 AND b.principal = ?4",
-                )?
-                .query_row(params![scope.name(), subject, currency.code(), who, win], |r| {
-                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
-                })
-                .optional()?;
-            let (limit, spent, held) = row.unwrap_or((default.unwrap_or(ceiling).atomic() as i64, 0, 0));
-            let limit = amount(*currency, limit.min(ceiling.atomic() as i64))?;
+            let row = stored(conn, (scope, subject, who), *currency, win)?;
+            let (limit, spent, held) = match row {
+                Some((limit, set_by, spent, held)) => (in_force(scope, &set_by, limit, default, ceiling), spent, held),
+                None => (default.atomic().min(ceiling.atomic()) as i64, 0, 0),
+            };
+            let limit = amount(*currency, limit)?;
             let (spent, held) = (amount(*currency, spent)?, amount(*currency, held)?);
-            let used = spent.plus(held).unwrap_or(limit);
-            let left = limit.minus(used).unwrap_or(Amount::zero(*currency));
+            let room = |limit: Amount, spent: Amount, held: Amount| {
+                spent.plus(held).and_then(|used| limit.minus(used)).unwrap_or(Amount::zero(*currency))
+            };
+            let mut left = room(limit, spent, held);
+            if scope == Scope::Day {
+                // All principals share the operator's ceiling: what is left is what may really be spent.
+                if let Some((.., spent, held)) = stored(conn, (scope, "", EVERYONE), *currency, win)? {
+                    let together = room(ceiling, amount(*currency, spent)?, amount(*currency, held)?);
+                    left = if left.exceeds(together) { together } else { left };
+                }
+            }
             let subject = if scope == Scope::Session { subject.to_owned() } else { String::new() };
             out.push(BudgetView { scope, subject, limit, ceiling, spent, held, left });
         }

@@ -538,6 +538,9 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
         State::Failed => true,
         other => return Ok(other),
     };
+    if payment.spent.currency() != at.price.currency() {
+        return Err(LedgerError::Broken(format!("{id} costs {}, and {} is another currency", at.price, payment.spent)));
+    }
     let fee = payment.fee.unwrap_or(at.fee_cap);
     let left = payment.spent.plus(fee).ok_or_else(|| LedgerError::Broken("the fee is not an amount".into()))?;
     let held = at.price.plus(at.fee_cap).unwrap_or(at.price);

@@ -13,6 +13,8 @@ use super::LedgerError;
 const APPLICATION_ID: i64 = 0x4255_5253;
 /// The version this program writes. A newer file is refused: paying by half-understood books is not safe.
 const VERSION: i64 = 1;
+/// How long another process's write is waited for before we say that the ledger is busy, and pay nothing.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 const MIGRATIONS: [&str; VERSION as usize] = [include_str!("../../schemas/ledger-001.sql")];
 
 /// The ledger's file within a home.
@@ -82,18 +84,17 @@ pub(super) fn open(path: &Path, now_ms: u64) -> Result<Connection, LedgerError> 
         secure_home(home)?;
     }
     secure_file(path)?;
+    // SQLite's own check for links covers the whole path, and many systems link the folders above a home elsewhere.
+    let real = match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(home)), Some(name)) => home.join(name),
+        _ => path.to_owned(),
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(std::time::Duration::from_secs(5))?;
-    // Another process may be switching the same new file to WAL: SQLite answers BUSY then, without waiting.
-    let mut tries = 0;
-    while let Err(e) = conn.execute_batch("PRAGMA journal_mode = WAL") {
-        tries += 1;
-        if tries > 100 {
-            return Err(e.into());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let conn = Connection::open_with_flags(&real, flags)?;
+    conn.busy_timeout(BUSY)?;
+    // Before the first write, so that a file that is not ours stays as it is.
+    version(&conn, path)?;
+    become_wal(&conn)?;
     conn.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
          PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cell_size_check = ON;
@@ -122,6 +123,54 @@ pub(super) fn open(path: &Path, now_ms: u64) -> Result<Connection, LedgerError> 
     Ok(conn)
 }
 
+/// Switches to the write-ahead log. Another process may be switching the same new file: SQLite answers BUSY then, without
+/// waiting.
+fn become_wal(conn: &Connection) -> rusqlite::Result<()> {
+    let began = std::time::Instant::now();
+    loop {
+        match conn.execute_batch("PRAGMA journal_mode = WAL") {
+            Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && began.elapsed() < BUSY => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Which version of a ledger the file is: 0 for an empty file.
+fn version(conn: &Connection, path: &Path) -> Result<i64, LedgerError> {
+    let id: i64 = conn.query_row("PRAGMA application_id", [], |r| r.get(0))?;
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    if id != APPLICATION_ID && !(id == 0 && version == 0 && tables == 0) {
+        return Err(LedgerError::Refused(format!("{} is not a Bursar ledger", path.display())));
+    }
+    if version > VERSION {
+        return Err(LedgerError::Refused(format!(
+            "{} was written by a newer Bursar (version {version}, this one knows {VERSION}): nothing is paid; \
+             update Bursar",
+            path.display()
+        )));
+    }
+    Ok(version)
+}
+
+/// The tables, indexes and triggers as our version writes them: name and SQL.
+pub(super) fn pristine() -> rusqlite::Result<Vec<(String, String)>> {
+    let conn = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        conn.execute_batch(migration)?;
+    }
+    parts(&conn)
+}
+
+/// The tables, indexes and triggers that a file has.
+pub(super) fn parts(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = conn.prepare("SELECT name, ifnull(sql, '') FROM sqlite_schema ORDER BY name")?;
+    let parts = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    parts.collect()
+}
+
 fn read_pragma(conn: &Connection, pragma: &str) -> rusqlite::Result<String> {
     use rusqlite::types::Value;
     conn.query_row(&format!("PRAGMA {pragma}"), [], |row| {
@@ -136,19 +185,7 @@ fn read_pragma(conn: &Connection, pragma: &str) -> rusqlite::Result<String> {
 fn migrate(conn: &Connection, path: &Path, now_ms: u64) -> Result<(), LedgerError> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let done = (|| {
-        let id: i64 = conn.query_row("PRAGMA application_id", [], |r| r.get(0))?;
-        let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-        if version > VERSION {
-            return Err(LedgerError::Refused(format!(
-                "{} was written by a newer Bursar (version {version}, this one knows {VERSION}): nothing is paid; \
-                 update Bursar",
-                path.display()
-            )));
-        }
-        let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
-        if id != APPLICATION_ID && !(id == 0 && version == 0 && tables == 0) {
-            return Err(LedgerError::Refused(format!("{} is not a Bursar ledger", path.display())));
-        }
+        let version = version(conn, path)?;
         for (n, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
             conn.execute_batch(migration)?;
             conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};", n + 1))?;

@@ -83,6 +83,12 @@ pub(super) fn end(
     key: Option<&str>,
     now_ms: u64,
 ) -> Result<Vec<String>, LedgerError> {
+    // One that was idle for too long is over already, since it was last used.
+    conn.execute(
+        "UPDATE session SET ended_ms = last_ms WHERE principal = ?1 AND ended_ms IS NULL AND last_ms <= ?2
+           AND (?3 IS NULL OR key = ?3)",
+        params![principal, now_ms as i64 - IDLE_MS, key],
+    )?;
     let sql = "UPDATE session SET ended_ms = ? WHERE principal = ? AND ended_ms IS NULL AND (?3 IS NULL OR key = ?3)
                RETURNING session_id";
     let mut statement = conn.prepare(sql)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 
-use super::{LedgerError, journal};
+use super::{LedgerError, journal, schema};
 
 /// One thing that is not as it must be, with the row it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -148,6 +148,7 @@ fn whole(conn: &Connection) -> Result<Verified, LedgerError> {
         findings.push(Finding { row: format!("journal/{sequence}"), say: "the last lines are missing".into() });
     }
     compare_rows(conn, &mut last, &mut findings)?;
+    compare_schema(conn, &mut findings)?;
     for (say, sql) in INVARIANTS {
         let mut statement = conn.prepare(sql)?;
         let names = statement.query_map([], |r| r.get::<_, String>(0))?;
@@ -156,6 +157,26 @@ fn whole(conn: &Connection) -> Result<Verified, LedgerError> {
         }
     }
     Ok(Verified { lines, head: prev, findings })
+}
+
+/// Compares the limits' CHECKs and the guards of the append-only tables with what this version writes: without them, the
+/// next purchase would not be held back.
+fn compare_schema(conn: &Connection, findings: &mut Vec<Finding>) -> Result<(), LedgerError> {
+    let mut ours: BTreeMap<String, String> = schema::pristine()?.into_iter().collect();
+    for (name, sql) in schema::parts(conn)? {
+        let say = match ours.remove(&name) {
+            Some(known) if known == sql => continue,
+            Some(_) => "it is not as this version writes it",
+            // SQLite's own tables, such as what ANALYZE leaves.
+            None if name.starts_with("sqlite_") => continue,
+            None => "it does not belong to a ledger",
+        };
+        findings.push(Finding { row: format!("schema/{name}"), say: say.into() });
+    }
+    for name in ours.into_keys() {
+        findings.push(Finding { row: format!("schema/{name}"), say: "it is gone".into() });
+    }
+    Ok(())
 }
 
 /// Compares each row that stands with the last digest the journal left of it, and the other way round.
