@@ -249,3 +249,5 @@ CREATE TRIGGER hold_closed BEFORE UPDATE OF open ON hold WHEN OLD.open = 0
   BEGIN SELECT RAISE(ABORT, 'a hold is closed once'); END;
 CREATE TRIGGER world_pinned BEFORE UPDATE ON meta WHEN OLD.key = 'world'
   BEGIN SELECT RAISE(ABORT, 'a ledger holds one world'); END;
+CREATE TRIGGER world_kept BEFORE DELETE ON meta WHEN OLD.key = 'world'
+  BEGIN SELECT RAISE(ABORT, 'a ledger holds one world'); END;

@@ -317,6 +317,8 @@ pub(super) fn begin(
     if let Some(no) = refused_by_history(conn, now_ms, new, &intent)? {
         return Ok(no);
     }
+    // The first money that is held fixes the ledger's world.
+    conn.execute("INSERT OR IGNORE INTO meta VALUES('world', ?)", [&new.world])?;
     let session = session::touch(conn, &new.principal, &new.session_key, now_ms)?;
     let ask = budget::Ask {
         principal: &new.principal,
@@ -404,12 +406,8 @@ fn refused_by_history(
 ) -> Result<Option<Begun>, LedgerError> {
     let world: Option<String> =
         conn.query_row("SELECT value FROM meta WHERE key = 'world'", [], |r| r.get(0)).optional()?;
-    match world {
-        Some(world) if world != new.world => return Ok(Some(Begun::OtherWorld(world))),
-        Some(_) => {}
-        None => {
-            conn.execute("INSERT INTO meta VALUES('world', ?)", [&new.world])?;
-        }
+    if let Some(world) = world.filter(|world| *world != new.world) {
+        return Ok(Some(Begun::OtherWorld(world)));
     }
     let frozen: Option<String> = conn
         .query_row(
