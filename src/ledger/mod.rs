@@ -144,6 +144,8 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be written; then nothing may be paid.
     pub async fn begin(&self, new: NewPurchase, intent: Intent, ask_a_person: bool) -> Result<Begun, LedgerError> {
+        // What waits for a person in vain must not keep others from the room it holds.
+        self.expire_awaiting().await?;
         let (now, limits) = (self.now(), self.0.limits.clone());
         let owner = self.owner_name();
         let begun = self.0.writer.write(move |conn| {

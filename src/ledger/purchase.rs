@@ -312,8 +312,6 @@ pub(super) fn begin(
         }
         generation = last + 1;
     }
-    // What waits for a person in vain must not keep others from the room it holds.
-    expire_awaiting(conn, now_ms)?;
     if let Some(no) = refused_by_history(conn, now_ms, new, &intent)? {
         return Ok(no);
     }

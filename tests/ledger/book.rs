@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// 2026-11-21T10:00:00Z.
 pub const NOON_ISH: u64 = 1_795_255_200_000;
 
+/// Until when the books' intents may cost money, unix seconds.
+pub const LIABLE_UNTIL: u64 = NOON_ISH / 1000 + 3600;
+
 pub fn msat(n: u64) -> Amount {
     Amount::msat(n).unwrap()
 }
@@ -255,7 +258,7 @@ impl Wish {
             wallet: "nwc".into(),
             price: self.price,
             fee_cap: self.fee_cap,
-            liability_until: NOON_ISH / 1000 + 3600,
+            liability_until: LIABLE_UNTIL,
             resend_until: NOON_ISH / 1000 + 60,
             pin: b"{}".to_vec(),
             wire: b"a signed event".to_vec(),
