@@ -94,8 +94,8 @@ impl Refusal for Output {
     }
 }
 
-const LATER: &str = "Searching by words is not in this version yet. Pass url: a web address that may ask for payment. \
-     Nothing was paid.";
+const LATER: &str = "Nothing was paid: searching by words is not in this version yet. Pass url: a web address that may \
+     ask for payment.";
 
 /// Looks at a URL. The words for the model come with it.
 pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<String>) -> (Output, Vec<String>, bool) {
