@@ -150,20 +150,29 @@ async fn two_calls_under_one_id_pay_once_and_do_no_harm() {
 }
 
 #[tokio::test]
-async fn a_request_before_the_handshake_is_no_crash() {
+async fn noise_before_the_first_word_is_survived() {
     let world = World::new().await;
-    for words in [
+    for noise in [
         "{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"ping\"}\n",
         "{\"jsonrpc\":\"2.0\",\"id\n",
         "[]\n",
         "\u{1}\n\n",
-        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n",
         "{\"jsonrpc\":\"2.0\",\"id\":901,\"method\":\"tools/list\"}\n",
     ] {
         let mut host = Host::spawn(&world.envs(), Era::Handshake);
-        host.send_raw(words.as_bytes()).await;
-        let hello = tokio::time::timeout(Duration::from_secs(5), host.request("initialize", json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } }))).await;
-        println!("{words:?} -> {}", hello.is_ok_and(|h| h.is_some()));
+        host.send_raw(noise.as_bytes()).await;
+        host.hello().await;
+        lives(&host).await;
     }
-    panic!();
+}
+
+#[tokio::test]
+async fn a_host_that_begins_with_a_notification_is_told_why_nobody_answers() {
+    let world = World::new().await;
+    let mut host = Host::spawn(&world.envs(), Era::Handshake);
+    host.send(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
+    assert!(!host.ended().await.success());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let log = host.log.lock().unwrap();
+    assert!(log.contains("did not begin"), "{log}");
 }

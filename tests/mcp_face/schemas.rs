@@ -79,11 +79,10 @@ async fn checked(host: &Host, tool: &str, arguments: Value) -> Told {
     told
 }
 
-#[tokio::test]
-async fn every_result_has_the_shape_its_schema_promises_and_begins_with_the_money() {
-    let world = World::with("[waits]\nanswer = 2\nwallet = 3\nexit = 1\n[approval]\nabove = { sat = \"300\" }\n").await;
+/// A seller of every kind at once.
+async fn shop(world: &World) -> Seller {
     let node = world.node().clone();
-    let seller = Seller::start(move |hit| {
+    Seller::start(move |hit| {
         let ask = |msat| {
             let invoice = node.invoice(msat, "shapes", 600).unwrap();
             Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
@@ -100,14 +99,19 @@ async fn every_result_has_the_shape_its_schema_promises_and_begins_with_the_mone
                     r#"{"x402Version":1,"accepts":[{"scheme":"exact","network":"nowhere","maxAmountRequired":"x"}]}"#;
                 Reply::status(402, priced).header("content-type", "application/json")
             }
-            "/greedy" => ask(30_000),
             _ if hit.paid() => Reply::ok(r#"{"data":1}"#),
             _ => ask(20_000),
         }
     })
-    .await;
-    let url = |path: &str| seller.url(path);
+    .await
+}
+
+#[tokio::test]
+async fn every_result_has_the_shape_its_schema_promises_and_begins_with_the_money() {
+    let world = World::with("[waits]\nanswer = 2\nwallet = 3\nexit = 1\n[approval]\nabove = { sat = \"300\" }\n").await;
     for era in [Era::Handshake, Era::Stateless] {
+        let seller = shop(&world).await;
+        let url = |path: &str| seller.url(path);
         let host = world.host_in(era).await;
         let tag = format!("{era:?}");
         checked(&host, "get_balance", json!({})).await;
@@ -135,7 +139,6 @@ async fn every_result_has_the_shape_its_schema_promises_and_begins_with_the_mone
             ("/dear", "refused"),
             ("/odd", "refused"),
             ("/priceless", "refused"),
-            ("/greedy", "undelivered"),
             ("/approve", "awaiting_approval"),
         ] {
             let told = checked(&host, "fetch_paid", json!({ "url": url(path) })).await;
@@ -158,9 +161,23 @@ async fn every_result_has_the_shape_its_schema_promises_and_begins_with_the_mone
         checked(&host, "get_balance", json!({})).await;
         host.close().await;
     }
-    // Money on its way: failed, slow, unknown.
-    let honest = Seller::honest(world.node(), 7_000, "{}").await;
+    // Money on its way: not delivered, failed, unknown.
+    let node = world.node().clone();
+    let greedy = Seller::start(move |_| {
+        let invoice = node.invoice(30_000, "greedy", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
     let host = world.host().await;
+    let mut told = checked(&host, "fetch_paid", json!({ "url": greedy.url("/") })).await;
+    // A seller that does not deliver is asked for longer than a call waits.
+    while told.outcome() == "pending" {
+        told = checked(&host, "fetch_paid", json!({ "result_id": told.purchase() })).await;
+    }
+    assert_eq!(told.outcome(), "undelivered", "{}", told.text());
+    let again = checked(&host, "fetch_paid", json!({ "url": greedy.url("/other") })).await;
+    assert_eq!(again.outcome(), "refused", "{}", again.text());
+    let honest = Seller::honest(world.node(), 7_000, "{}").await;
     world.wallet().next(Behaviour::refuses("INSUFFICIENT_BALANCE"));
     let failed = checked(&host, "fetch_paid", json!({ "url": honest.url("/failed") })).await;
     assert_eq!(failed.outcome(), "failed", "{}", failed.text());
