@@ -67,6 +67,23 @@ async fn progress_is_told_while_a_slow_wallet_pays_and_only_to_those_who_ask() {
 }
 
 #[tokio::test]
+async fn progress_goes_on_while_nothing_changes() {
+    // Takes connections and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let world = World::new().await;
+    let host = world.host().await;
+    let call = json!({ "name": "fetch_paid", "arguments": { "url": url }, "_meta": { "progressToken": "t" } });
+    let (id, _answer) = host.begin("tools/call", call).await;
+    tokio::time::sleep(Duration::from_millis(11_500)).await;
+    let news = host.notifications("notifications/progress");
+    assert!((2..=4).contains(&news.len()), "{news:?}");
+    assert!(news.iter().all(|n| n["params"]["message"] == "asking the seller"), "{news:?}");
+    host.cancel(id).await;
+    assert!(!host.call("get_balance", json!({})).await.is_error());
+}
+
+#[tokio::test]
 async fn a_quick_call_tells_no_progress() {
     let world = World::new().await;
     let seller = Seller::honest(world.node(), 2_000, "{}").await;

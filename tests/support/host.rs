@@ -137,7 +137,12 @@ impl Host {
         tokio::spawn(async move {
             let mut out = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = out.next_line().await {
-                let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON-RPC: {line}"));
+                let Ok(message) = serde_json::from_str::<Value>(&line) else {
+                    // Whoever waits is told that nothing more comes, and the line says why.
+                    eprintln!("not JSON-RPC: {line}");
+                    seen.lock().unwrap().push(line);
+                    break;
+                };
                 if message.get("method").is_none()
                     && let Some(id) = message["id"].as_i64()
                     && let Some(reply) = wait.lock().unwrap().remove(&id)
