@@ -44,6 +44,7 @@ pub struct OfferView {
     /// `lightning`, `eip3009`, ... or `none`.
     pub rail: String,
     /// What would be paid, fees aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Amount>,
     /// Whether it can be paid now.
     pub payable: bool,

@@ -83,6 +83,11 @@ impl Report {
         }
     }
 
+    /// The report of a call that was refused before it reached the purse.
+    pub fn refused(say: impl Into<String>) -> Report {
+        Report::new(Outcome::Refused, say)
+    }
+
     /// Whether the caller did not get what it asked for.
     pub fn is_error(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Failed | Outcome::Undelivered)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Said, arguments, fetch_paid};
+use super::{Refusal, Said, arguments, fetch_paid};
 use crate::{
     money::Amount,
     purchase::{Caller, OfferView, Outcome, Purse, Report, Wish},
@@ -79,23 +79,28 @@ impl Output {
     }
 }
 
-const LATER: &str = "Searching by words is not in this version yet. Pass url: a web address that may ask for payment. \
-     Nothing was paid.";
-
-/// Looks at a URL. The words for the model come with it.
-pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<String>) -> (Output, Vec<String>, bool) {
-    let Some(url) = args.url.clone().filter(|u| !u.is_empty()) else {
-        let output = Output {
+impl Refusal for Output {
+    fn refusal(code: &str, say: String) -> Output {
+        Output {
             outcome: Outcome::Refused,
-            say: LATER.into(),
-            code: Some("search_comes_later".into()),
+            say,
+            code: Some(code.to_owned()),
             url: None,
             price: None,
             price_basis: None,
             offers: Vec::new(),
             notes_unverified: Vec::new(),
-        };
-        return (output, vec![LATER.into()], true);
+        }
+    }
+}
+
+const LATER: &str = "Nothing was paid: searching by words is not in this version yet. Pass url: a web address that may \
+     ask for payment.";
+
+/// Looks at a URL. The words for the model come with it.
+pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<String>) -> (Output, Vec<String>, bool) {
+    let Some(url) = args.url.clone().filter(|u| !u.is_empty()) else {
+        return (Output::refusal("search_comes_later", LATER.into()), vec![LATER.into()], true);
     };
     let wish = Wish { url: url.clone(), method, max_price: args.max_price, ..Wish::default() };
     let report = purse.quote(caller, wish).await;
@@ -117,7 +122,7 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
 }
 
 pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
-    let args: Args = match arguments(given) {
+    let args: Args = match arguments::<_, Output>(given) {
         Ok(args) => args,
         Err(said) => return said,
     };

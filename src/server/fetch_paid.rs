@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Said, Teller, arguments,
+    Refusal, Said, Teller, arguments,
     page::{Format, Page, page},
 };
 use crate::{
@@ -24,6 +24,7 @@ pub struct Args {
     /// text body
     pub body: Option<String>,
     /// JSON body
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     pub json: Option<Value>,
     /// refuse above this, e.g. "50 sat" or "0.10 usd"
     pub max_price: Option<Amount>,
@@ -123,6 +124,14 @@ impl Output {
     }
 }
 
+impl Refusal for Output {
+    fn refusal(code: &str, say: String) -> Output {
+        let mut output = Output::new(&Report::refused(say), 0, Format::Raw);
+        output.code = Some(code.to_owned());
+        output
+    }
+}
+
 /// Turns arguments into a wish.
 pub fn wish(args: &Args) -> Result<Wish, String> {
     let url =
@@ -155,20 +164,21 @@ pub async fn add_left(output: &mut Output, purse: &Purse, caller: &Caller) {
 }
 
 pub(super) async fn call(purse: Purse, caller: Caller, given: Value, teller: Teller) -> Said {
-    let args: Args = match arguments(given) {
+    let args: Args = match arguments::<_, Output>(given) {
         Ok(args) => args,
         Err(said) => return said,
     };
     let tell = |progress: &crate::purchase::Progress| teller.tell(progress.to_string());
     let report = match (&args.result_id, args.url.as_deref().filter(|u| !u.is_empty())) {
         (Some(_), Some(_)) => {
-            return Said::wrong("Nothing was paid: give url to fetch, or result_id to read an answer again, not both.");
+            let say = "Nothing was paid: give url to fetch, or result_id to read an answer again, not both.";
+            return Said::wrong::<Output>("bad_arguments", say);
         }
         (Some(id), None) => purse.result(&caller, id, &tell).await,
         (None, _) => match wish(&args) {
             Ok(wish) if args.dry_run => purse.quote(&caller, wish).await,
             Ok(wish) => purse.fetch(&caller, wish, &tell).await,
-            Err(say) => return Said::wrong(format!("Nothing was paid: {say}.")),
+            Err(say) => return Said::wrong::<Output>("bad_arguments", format!("Nothing was paid: {say}.")),
         },
     };
     let mut output = Output::new(&report, args.offset, args.format);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Said, arguments};
+use super::{Refusal, Said, arguments};
 use crate::{
     ledger::{BudgetView, Scope, Standing},
     money::Amount,
@@ -20,6 +20,9 @@ pub struct Args {}
 pub struct Output {
     /// In words.
     pub say: String,
+    /// A stable word, where nothing could be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The wallet.
     pub wallet: WalletView,
     /// The running session.
@@ -144,6 +147,7 @@ impl Output {
         }
         Output {
             say,
+            code: None,
             wallet: WalletView { kind: report.kind.map(str::to_owned), balance, world, network, problem },
             session: report.session.as_ref().map(|s| s.id.clone()),
             budgets: report.budgets.iter().map(LimitView::from).collect(),
@@ -172,8 +176,22 @@ impl Output {
     }
 }
 
+impl Refusal for Output {
+    fn refusal(code: &str, say: String) -> Output {
+        Output {
+            say: say.clone(),
+            code: Some(code.to_owned()),
+            wallet: WalletView { kind: None, balance: None, world: None, network: None, problem: Some(say) },
+            session: None,
+            budgets: Vec::new(),
+            unresolved: Vec::new(),
+            awaiting_approval: Vec::new(),
+        }
+    }
+}
+
 pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
-    if let Err(said) = arguments::<Args>(given) {
+    if let Err(said) = arguments::<Args, Output>(given) {
         return said;
     }
     match purse.balance(&caller).await {
@@ -182,13 +200,11 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
             let structured = serde_json::to_value(&output).unwrap_or_default();
             Said { blocks: vec![output.text()], structured, is_error: false, hands_over: None }
         }
-        Err(no) => refused(no),
+        Err(no) => refused::<Output>(no),
     }
 }
 
 /// The result of a tool that could not be carried out and never pays.
-pub(super) fn refused(no: No) -> Said {
-    let say = format!("Nothing was paid: {}.", no.say.trim_end_matches('.'));
-    let structured = serde_json::json!({ "outcome": "refused", "code": no.code, "say": say });
-    Said { blocks: vec![say], structured, is_error: true, hands_over: None }
+pub(super) fn refused<O: Refusal>(no: No) -> Said {
+    Said::wrong::<O>(no.code, format!("Nothing was paid: {}.", no.say.trim_end_matches('.')))
 }

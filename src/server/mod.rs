@@ -26,7 +26,7 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 pub use stdio::serve_stdio;
 use tokio::sync::watch;
@@ -61,11 +61,16 @@ pub struct Said {
     pub hands_over: Option<PurchaseId>,
 }
 
+/// What a tool's structured output is when there is nothing to tell but why not: it keeps the tool's own shape.
+pub(crate) trait Refusal: Serialize {
+    fn refusal(code: &str, say: String) -> Self;
+}
+
 impl Said {
-    /// An error that never reached the purse.
-    fn wrong(say: impl Into<String>) -> Said {
+    /// An error that never reached the purse, or that the purse could not get past.
+    fn wrong<O: Refusal>(code: &str, say: impl Into<String>) -> Said {
         let say = say.into();
-        let structured = serde_json::json!({ "outcome": "refused", "code": "bad_arguments", "say": say });
+        let structured = serde_json::to_value(O::refusal(code, say.clone())).unwrap_or_default();
         Said { blocks: vec![say], structured, is_error: true, hands_over: None }
     }
 }
@@ -90,28 +95,44 @@ impl Server {
     /// Runs one tool in a task of its own, so that a panic in it is an answer and not a silence.
     async fn run(&self, name: &str, arguments: Value, teller: Teller) -> Option<Said> {
         let (purse, caller) = (self.purse.clone(), self.caller.clone());
-        let task = match name {
-            "fetch_paid" => tokio::spawn(fetch_paid::call(purse, caller, arguments, teller)),
-            "discover_api" => tokio::spawn(discover_api::call(purse, caller, arguments)),
-            "get_balance" => tokio::spawn(get_balance::call(purse, caller, arguments)),
-            "set_budget" => tokio::spawn(set_budget::call(purse, caller, arguments)),
+        Some(match name {
+            "fetch_paid" => apart::<fetch_paid::Output>(name, fetch_paid::call(purse, caller, arguments, teller)).await,
+            "discover_api" => apart::<discover_api::Output>(name, discover_api::call(purse, caller, arguments)).await,
+            "get_balance" => apart::<get_balance::Output>(name, get_balance::call(purse, caller, arguments)).await,
+            "set_budget" => apart::<set_budget::Output>(name, set_budget::call(purse, caller, arguments)).await,
             _ => return None,
-        };
-        Some(task.await.unwrap_or_else(|e| {
-            tracing::error!("{name} broke off: {e}");
-            Said::wrong(
-                "Something went wrong here. The ledger knows what was paid: repeating the same call goes on from there \
-                 and pays nothing twice.",
-            )
-        }))
+        })
     }
 }
 
+/// Runs a tool in a task of its own. One that panics answers like one that failed.
+async fn apart<O: Refusal>(name: &str, tool: impl Future<Output = Said> + Send + 'static) -> Said {
+    let point = panic_point(name);
+    let task = tokio::spawn(async move {
+        assert!(!point, "a test asked for this");
+        tool.await
+    });
+    task.await.unwrap_or_else(|e| {
+        tracing::error!("{name} broke off: {e}");
+        Said::wrong::<O>(
+            "internal",
+            "Something went wrong here. The ledger knows what was paid: repeating the same call goes on from there and \
+             pays nothing twice.",
+        )
+    })
+}
+
+/// Lets a test see what a panic in a tool looks like from outside: `BURSAR_PANIC_IN` names the tool. Only in debug
+/// builds.
+fn panic_point(name: &str) -> bool {
+    cfg!(debug_assertions) && std::env::var("BURSAR_PANIC_IN").is_ok_and(|tool| tool == name)
+}
+
 /// Reads a tool's arguments.
-fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Said> {
+fn arguments<T: DeserializeOwned, O: Refusal>(arguments: Value) -> Result<T, Said> {
     let arguments = if arguments.is_null() { Value::Object(Default::default()) } else { arguments };
     serde_json::from_value(arguments)
-        .map_err(|e| Said::wrong(format!("Nothing was paid: the arguments are wrong ({e}).")))
+        .map_err(|e| Said::wrong::<O>("bad_arguments", format!("Nothing was paid: the arguments are wrong ({e}).")))
 }
 
 /// Sends progress from the first second on: at every change, and every eight seconds.
@@ -170,7 +191,9 @@ impl ServerHandler for Server {
         let said = tokio::select! {
             said = run => said,
             // The purchase goes on; nobody hears this answer, so it does not count as handed over.
-            () = context.ct.cancelled() => Some(Said::wrong("The call was cancelled.")),
+            () = context.ct.cancelled() => {
+                Some(Said::wrong::<fetch_paid::Output>("cancelled", "The call was cancelled; what it began goes on."))
+            }
         };
         let Some(said) = said else {
             return Err(ErrorData::invalid_params(format!("there is no tool named {:?}", request.name), None));

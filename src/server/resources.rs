@@ -32,6 +32,11 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 
 pub(super) async fn read(purse: &Purse, caller: &Caller, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let failed = |no: No| ErrorData::internal_error(no.say, None);
+    let nothing = || ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": uri })));
+    let purchase = uri.strip_prefix(PURCHASE).and_then(|id| id.parse::<PurchaseId>().ok());
+    if uri != AUDIT && purchase.is_none() {
+        return Err(nothing());
+    }
     let ledger = purse.ledger().await.map_err(failed)?;
     let value = if uri == AUDIT {
         let session = ledger.session(&caller.principal, &caller.session_key).await.map_err(|e| failed(e.into()))?;
@@ -49,13 +54,12 @@ pub(super) async fn read(purse: &Purse, caller: &Caller, uri: &str) -> Result<Re
         };
         json!({ "session": session.map(|s| s.id), "rows": rows })
     } else {
-        let id = uri.strip_prefix(PURCHASE).and_then(|id| id.parse::<PurchaseId>().ok());
-        let found = match id {
+        let found = match purchase {
             Some(id) => ledger.find(id).await.map_err(|e| failed(e.into()))?,
             None => None,
         };
         let Some(p) = found.filter(|p| p.principal == caller.principal) else {
-            return Err(ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": uri }))));
+            return Err(nothing());
         };
         json!({
             "purchase": p.id.to_string(), "state": p.state, "host": p.host, "path": p.path, "method": p.method,

@@ -23,8 +23,8 @@ const FACES: [Face; 4] = [
     Face {
         name: "discover_api",
         page: include_str!("../../tools/discover_api.md"),
-        input: object::<discover_api::Args>,
-        output: object::<discover_api::Output>,
+        input: taken::<discover_api::Args>,
+        output: given::<discover_api::Output>,
         read_only: true,
         open_world: true,
         idempotent: true,
@@ -32,8 +32,8 @@ const FACES: [Face; 4] = [
     Face {
         name: "fetch_paid",
         page: include_str!("../../tools/fetch_paid.md"),
-        input: object::<fetch_paid::Args>,
-        output: object::<fetch_paid::Output>,
+        input: taken::<fetch_paid::Args>,
+        output: given::<fetch_paid::Output>,
         read_only: false,
         open_world: true,
         idempotent: false,
@@ -41,8 +41,8 @@ const FACES: [Face; 4] = [
     Face {
         name: "get_balance",
         page: include_str!("../../tools/get_balance.md"),
-        input: object::<get_balance::Args>,
-        output: object::<get_balance::Output>,
+        input: taken::<get_balance::Args>,
+        output: given::<get_balance::Output>,
         read_only: true,
         open_world: false,
         idempotent: true,
@@ -50,8 +50,8 @@ const FACES: [Face; 4] = [
     Face {
         name: "set_budget",
         page: include_str!("../../tools/set_budget.md"),
-        input: object::<set_budget::Args>,
-        output: object::<set_budget::Output>,
+        input: taken::<set_budget::Args>,
+        output: given::<set_budget::Output>,
         read_only: false,
         open_world: false,
         idempotent: true,
@@ -92,7 +92,7 @@ pub fn files() -> Vec<(String, String)> {
         files.push((format!("{}.input.schema.json", face.name), pretty((face.input)())));
         files.push((format!("{}.output.schema.json", face.name), pretty((face.output)())));
     }
-    files.push(("config.schema.json".into(), pretty(object::<crate::config::ConfigFile>())));
+    files.push(("config.schema.json".into(), pretty(taken::<crate::config::ConfigFile>())));
     files
 }
 
@@ -102,9 +102,19 @@ fn pretty(schema: JsonObject) -> String {
     text
 }
 
+/// The schema of what is read.
+fn taken<T: JsonSchema>() -> JsonObject {
+    object::<T>(SchemaSettings::draft2020_12())
+}
+
+/// The schema of what is written: a field that may be left out is not required.
+fn given<T: JsonSchema>() -> JsonObject {
+    object::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
 /// A plain object schema: no nullable types, no formats, no titles, nothing that a host's dialect stumbles over.
-fn object<T: JsonSchema>() -> JsonObject {
-    let generator = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator();
+fn object<T: JsonSchema>(settings: SchemaSettings) -> JsonObject {
+    let generator = settings.with(|s| s.inline_subschemas = true).into_generator();
     let mut schema = generator.into_root_schema_for::<T>();
     Plain.transform(&mut schema);
     let mut object = schema.to_value().as_object().cloned().unwrap_or_default();

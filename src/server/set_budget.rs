@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Said, arguments, get_balance::LimitView, get_balance::refused};
+use super::{Refusal, Said, arguments, get_balance::LimitView, get_balance::refused};
 use crate::{
     ledger::{LimitSet, Scope, SetBy},
     money::Amount,
@@ -48,6 +48,9 @@ pub struct Output {
     pub outcome: String,
     /// In words.
     pub say: String,
+    /// A stable word, where the wish could not even be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The limit as it stands now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<LimitView>,
@@ -72,6 +75,7 @@ impl Output {
                         after.limit, before.limit, after.left
                     ),
                 },
+                code: None,
                 budget: Some(after.into()),
                 command: None,
             },
@@ -83,6 +87,7 @@ impl Output {
                         "Nothing changed: the {name} limit is {}, and only a person may raise it. In a terminal: {command}",
                         before.limit
                     ),
+                    code: None,
                     budget: Some(before.into()),
                     command: Some(command),
                 }
@@ -93,12 +98,14 @@ impl Output {
                     "Nothing changed: the operator's ceiling for the {name} limit is {}; only the config file can move it.",
                     before.ceiling
                 ),
+                code: None,
                 budget: Some(before.into()),
                 command: None,
             },
             LimitSet::NoCeiling => Output {
                 outcome: "refused".into(),
                 say: format!("Nothing changed: the operator allows no {} at all.", to.currency()),
+                code: None,
                 budget: None,
                 command: None,
             },
@@ -106,8 +113,14 @@ impl Output {
     }
 }
 
+impl Refusal for Output {
+    fn refusal(code: &str, say: String) -> Output {
+        Output { outcome: "refused".into(), say, code: Some(code.to_owned()), budget: None, command: None }
+    }
+}
+
 pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
-    let args: Args = match arguments(given) {
+    let args: Args = match arguments::<_, Output>(given) {
         Ok(args) => args,
         Err(said) => return said,
     };
@@ -122,6 +135,6 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
                 hands_over: None,
             }
         }
-        Err(no) => refused(no),
+        Err(no) => refused::<Output>(no),
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rmcp::{ServiceExt, transport::async_rw::AsyncRwTransport};
+use rmcp::{ServiceExt, service::ServerInitializeError, transport::async_rw::AsyncRwTransport};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
@@ -26,7 +26,7 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 /// [`Purse::close`](crate::purchase::Purse::close)).
 ///
 /// # Errors
-/// Standard input or output cannot be used.
+/// Standard input or output cannot be used, or what comes in is not MCP from its first message on.
 pub async fn serve_stdio(server: Server) -> io::Result<()> {
     let (reader, writer) = streams()?;
     let ended = Arc::new(Notify::new());
@@ -38,8 +38,12 @@ pub async fn serve_stdio(server: Server) -> io::Result<()> {
         running = server.serve(transport) => running,
         () = stop() => return Ok(()),
     };
-    // A host that goes away before it said hello is no error: some start a copy only to look.
-    let Ok(running) = running else { return Ok(()) };
+    let running = match running {
+        Ok(running) => running,
+        // A host that goes away before it said hello is no error: some start a copy only to look.
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(_) => return Err(io::Error::other("the host did not begin with a request, as MCP does")),
+    };
     let cancel = running.cancellation_token();
     let waiting = running.waiting();
     tokio::pin!(waiting);

@@ -12,8 +12,8 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStdin, Command},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    process::{Child, Command},
     sync::oneshot,
 };
 
@@ -26,12 +26,19 @@ pub enum Era {
     Stateless,
 }
 
+/// What standard input and output are: most hosts give pipes, those built on Node give sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Pipes,
+    Sockets,
+}
+
 type Waiting = Arc<Mutex<HashMap<i64, oneshot::Sender<Value>>>>;
 
 /// A running server and our end of it.
 pub struct Host {
     pub child: Child,
-    stdin: Option<Arc<tokio::sync::Mutex<ChildStdin>>>,
+    stdin: Option<Arc<tokio::sync::Mutex<Box<dyn AsyncWrite + Send + Unpin>>>>,
     waiting: Waiting,
     next: AtomicI64,
     era: Era,
@@ -90,6 +97,11 @@ impl Host {
 
     /// Starts the server without a word.
     pub fn spawn(envs: &[(String, String)], era: Era) -> Host {
+        Host::spawn_over(envs, era, Link::Pipes)
+    }
+
+    /// The same over the kind of standard input and output that a host gives.
+    pub fn spawn_over(envs: &[(String, String)], era: Era, link: Link) -> Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
         command.arg("serve").env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
@@ -101,15 +113,36 @@ impl Host {
             command.env(name, value);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let sockets = (link == Link::Sockets).then(|| {
+            let (stdin, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+            command.stdin(std::os::fd::OwnedFd::from(theirs));
+            let (stdout, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+            command.stdout(std::os::fd::OwnedFd::from(theirs));
+            [stdin, stdout].map(|s| {
+                s.set_nonblocking(true).expect("a socket");
+                tokio::net::UnixStream::from_std(s).expect("a socket")
+            })
+        });
         let mut child = command.spawn().expect("the server starts");
-        let stdin = child.stdin.take().map(|s| Arc::new(tokio::sync::Mutex::new(s)));
-        let (stdout, stderr) = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
+        // Lets go of our copies of the server's ends, or its end would never be seen.
+        drop(command);
+        let (stdin, stdout): (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>) = match sockets {
+            Some([stdin, stdout]) => (Box::new(stdin), Box::new(stdout)),
+            None => (Box::new(child.stdin.take().expect("stdin")), Box::new(child.stdout.take().expect("stdout"))),
+        };
+        let stdin = Some(Arc::new(tokio::sync::Mutex::new(stdin)));
+        let stderr = child.stderr.take().expect("stderr");
         let (waiting, lines, log) = (Waiting::default(), Arc::new(Mutex::new(Vec::new())), Arc::default());
         let (wait, seen) = (waiting.clone(), lines.clone());
         tokio::spawn(async move {
             let mut out = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = out.next_line().await {
-                let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON-RPC: {line}"));
+                let Ok(message) = serde_json::from_str::<Value>(&line) else {
+                    // Whoever waits is told that nothing more comes, and the line says why.
+                    eprintln!("not JSON-RPC: {line}");
+                    seen.lock().unwrap().push(line);
+                    break;
+                };
                 if message.get("method").is_none()
                     && let Some(id) = message["id"].as_i64()
                     && let Some(reply) = wait.lock().unwrap().remove(&id)
@@ -145,11 +178,29 @@ impl Host {
 
     /// Sends one message.
     pub async fn send(&self, message: Value) {
+        self.send_raw(format!("{message}\n").as_bytes()).await;
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send_raw(&self, bytes: &[u8]) {
         let Some(stdin) = &self.stdin else { return };
-        let line = format!("{message}\n");
         let mut stdin = stdin.lock().await;
-        let _ = stdin.write_all(line.as_bytes()).await;
+        let _ = stdin.write_all(bytes).await;
         let _ = stdin.flush().await;
+    }
+
+    /// Waits for the answer to an id that the test chose itself.
+    pub fn expect_answer(&self, id: i64) -> oneshot::Receiver<Value> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().unwrap().insert(id, sender);
+        receiver
+    }
+
+    /// Every notification of a method so far, in order.
+    pub fn notifications(&self, method: &str) -> Vec<Value> {
+        let lines = self.lines.lock().unwrap();
+        let messages = lines.iter().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        messages.filter(|m| m["method"] == method).collect()
     }
 
     fn with_meta(&self, mut params: Value) -> Value {

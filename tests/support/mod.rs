@@ -7,6 +7,6 @@ pub mod host;
 pub mod seller;
 pub mod world;
 
-pub use host::{Era, Host, Told};
+pub use host::{Era, Host, Link, Told};
 pub use seller::{Hit, Reply, Seller};
 pub use world::World;

@@ -1,0 +1,69 @@
+"""The official Python SDK buys once and opens the seller's door a second time with the token, in both of MCP's eras."""
+
+import asyncio
+import os
+import shutil
+import sys
+
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+SELLER = os.environ["PEER_SELLER"]
+TOOLS = ["discover_api", "fetch_paid", "get_balance", "set_budget"]
+
+
+def expect(is_true, what):
+    if not is_true:
+        sys.exit(f"python-mcp: {what}")
+
+
+async def drive(mode, home):
+    server = StdioServerParameters(
+        command=os.environ["PEER_BURSAR"],
+        args=["serve"],
+        env={"BURSAR_HOME": home, "BURSAR_ALLOW_LOOPBACK": "1", "PATH": os.environ["PATH"]},
+    )
+    async with Client(stdio_client(server), mode=mode) as client:
+
+        async def call(tool, arguments, outcome=None):
+            result = await client.call_tool(tool, arguments)
+            facts = result.structured_content
+            expect(outcome is None or facts["outcome"] == outcome, f"{mode}: {tool} gave {facts}, not {outcome}")
+            expect(result.content[0].text, f"{mode}: {tool} says nothing")
+            return result
+
+        listed = await client.list_tools()
+        expect([t.name for t in listed.tools] == TOOLS, f"{mode}: {[t.name for t in listed.tools]}")
+        balance = await call("get_balance", {})
+        expect("sat" in balance.structured_content["wallet"]["balance"], f"{mode}: {balance.structured_content}")
+        await call("set_budget", {"scope": "purchase", "limit": "500 sat"}, "set")
+        raised = await call("set_budget", {"scope": "purchase", "limit": "900 sat"}, "needs_a_person")
+        expect(raised.is_error, f"{mode}: a raise is no error")
+        await call("discover_api", {"url": f"{SELLER}/v1/rates"}, "quoted")
+        bought = await call("fetch_paid", {"url": f"{SELLER}/v1/rates"}, "bought")
+        expect(bought.structured_content["paid_now"] == "21 sat", f"{mode}: {bought.structured_content}")
+        expect(bought.content[0].text.startswith("Paid 21 sat"), f"{mode}: {bought.content[0].text}")
+        expect("rates" in bought.content[1].text, f"{mode}: the data is missing")
+        await call("fetch_paid", {"url": f"{SELLER}/v1/rates"}, "token")
+        wrong = await call("fetch_paid", {"nonsense": 1})
+        expect(wrong.is_error, f"{mode}: nonsense was accepted")
+        resources = await client.list_resources()
+        expect([str(r.uri) for r in resources.resources] == ["bursar://audit"], f"{mode}: {resources}")
+        audit = await client.read_resource("bursar://audit")
+        expect("delivered" in audit.contents[0].text, f"{mode}: {audit}")
+        prompts = await client.list_prompts()
+        prompt = await client.get_prompt(prompts.prompts[0].name, {})
+        expect(prompt.messages, f"{mode}: an empty prompt")
+        print(f"python-mcp {mode}: {client.protocol_version if hasattr(client, 'protocol_version') else ''} bought once")
+
+
+async def main():
+    home = os.environ["PEER_HOME"]
+    for mode in ["auto", "legacy"]:
+        own = os.path.join(home, mode)
+        os.mkdir(own, 0o700)
+        shutil.copy(os.path.join(home, "wallet.nwc"), own)
+        await asyncio.wait_for(drive(mode, own), 120)
+
+
+asyncio.run(main())
