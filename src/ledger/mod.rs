@@ -158,17 +158,23 @@ impl Ledger {
         }
     }
 
-    /// The purchase an equal call must get, if there is one (Contracts, Idempotency).
+    /// The purchase an equal call must get, if there is one (Contracts, Idempotency), and the newest generation of its
+    /// key.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub async fn standing_for(&self, principal: &str, idem: &Idempotency) -> Result<Option<Standing>, LedgerError> {
+    pub async fn standing_for(
+        &self,
+        principal: &str,
+        idem: &Idempotency,
+    ) -> Result<(Option<Standing>, Option<i64>), LedgerError> {
         let (principal, idem) = (principal.to_owned(), idem.clone());
         self.0
             .writer
             .read(move |conn| {
                 let latest = purchase::latest(conn, &principal, &idem.key)?;
-                Ok(latest.map(|(s, _)| s).filter(|s| purchase::stands_for(s, idem.explicit)))
+                let seen = latest.as_ref().map(|(_, generation)| *generation);
+                Ok((latest.map(|(s, _)| s).filter(|s| purchase::stands_for(s, idem.explicit)), seen))
             })
             .await
     }

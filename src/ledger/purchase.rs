@@ -43,6 +43,8 @@ pub struct NewPurchase {
     pub session_key: String,
     /// What makes it the same as another.
     pub idem: Idempotency,
+    /// The newest generation of the key when the call began: one that came since answers this call too.
+    pub seen: Option<i64>,
     /// The request's method.
     pub method: String,
     /// The exact origin.
@@ -149,6 +151,13 @@ pub struct Standing {
     pub fee: Amount,
     /// Until when money may still leave, unix seconds.
     pub liability_until_s: i64,
+}
+
+impl Standing {
+    /// Whether the caller chose the key.
+    pub fn explicit_key(&self) -> bool {
+        self.idem_key.starts_with("k:")
+    }
 }
 
 const STANDING: &str = "SELECT p.purchase_id, p.principal, p.session_id, p.state, p.request_hash, p.method, p.origin,
@@ -307,7 +316,8 @@ pub(super) fn begin(
         if new.idem.explicit && standing.request_hash != new.idem.request_hash {
             return Ok(Begun::KeyTaken(standing.id));
         }
-        if stands_for(&standing, new.idem.explicit) {
+        let bought_since = standing.state == State::Delivered && new.seen.is_none_or(|seen| last > seen);
+        if bought_since || stands_for(&standing, new.idem.explicit) {
             return Ok(Begun::Exists(Box::new(standing)));
         }
         generation = last + 1;

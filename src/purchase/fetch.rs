@@ -145,7 +145,7 @@ impl Purse {
 
     /// Goes on with a purchase that stands, in a flight of its own or in the one that is under way.
     pub(super) fn fly_standing(&self, standing: &Standing) -> (watch::Receiver<Flight>, bool) {
-        let key = flight_key(&standing.principal, &standing.idem_key);
+        let key = flight_key(&standing.principal, &standing.idem_key, &standing.request_hash);
         let (purse, standing) = (self.clone(), standing.clone());
         self.fly(key, |sender| async move {
             match purse.go_on(standing, &sender).await {
@@ -193,7 +193,7 @@ impl Purse {
     async fn start(&self, caller: &Caller, wish: Wish) -> Result<(String, Call), No> {
         let request = Request::vet(&self.0.config.http, &wish)?;
         let idem = request.idempotency(&caller.principal, wish.idempotency_key.as_deref())?;
-        let key = flight_key(&caller.principal, &idem.key);
+        let key = flight_key(&caller.principal, &idem.key, &idem.request_hash);
         let purpose = crate::protocol::text::clean(&wish.purpose, 200);
         Ok((key, Call { caller: caller.clone(), request, idem, max_price: wish.max_price, purpose }))
     }
@@ -202,7 +202,8 @@ impl Purse {
     async fn go(&self, call: &Call, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         self.reconcile_in_background();
         let ledger = self.ledger().await?;
-        if let Some(standing) = ledger.standing_for(&call.caller.principal, &call.idem).await? {
+        let (standing, seen) = ledger.standing_for(&call.caller.principal, &call.idem).await?;
+        if let Some(standing) = standing {
             if standing.request_hash != call.idem.request_hash {
                 return Err(key_taken(standing.id));
             }
@@ -220,7 +221,7 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, &offers, &because, flight).await {
+                match self.buy(&call, seen, &offers, &because, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");
@@ -324,6 +325,7 @@ impl Purse {
     async fn buy(
         &self,
         call: &Call,
+        seen: Option<i64>,
         offers: &[Offer],
         because: &[String],
         flight: &watch::Sender<Flight>,
@@ -380,6 +382,7 @@ impl Purse {
             principal: call.caller.principal.clone(),
             session_key: call.caller.session_key.clone(),
             idem: call.idem.clone(),
+            seen,
             method: call.request.method.to_string(),
             origin: call.request.origin.to_string(),
             host: call.request.host(),
@@ -575,7 +578,7 @@ impl Purse {
                 code: Some("payment_failed"),
                 ..Report::new(
                     Outcome::Failed,
-                    format!("Nothing was paid ({id}): {}.{}", standing.note, failed_advice(&standing.note)),
+                    format!("Nothing was paid ({id}): {}.{}", standing.note, failed_advice(standing)),
                 )
             },
             State::Late => Report {
@@ -615,8 +618,10 @@ impl Purse {
 pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr Wallet Connect string into BURSAR_NWC, or \
      into the file wallet.nwc (mode 600) in Bursar's home";
 
-fn flight_key(principal: &str, idem_key: &str) -> String {
-    format!("{principal}\n{idem_key}")
+/// What calls have in common that wait for the same task. The request is part of it: a caller's own key may come with
+/// another one, which must not get this one's answer.
+fn flight_key(principal: &str, idem_key: &str, request_hash: &str) -> String {
+    format!("{principal}\n{idem_key}\n{request_hash}")
 }
 
 fn gone() -> No {
@@ -688,8 +693,8 @@ fn awaiting(standing: &Standing) -> Report {
     }
 }
 
-fn failed_advice(note: &str) -> &'static str {
-    match note {
+fn failed_advice(standing: &Standing) -> String {
+    let advice = match &standing.note {
         n if n.contains("INSUFFICIENT_BALANCE") => " The wallet needs more money; a person can top it up.",
         n if n.contains("QUOTA_EXCEEDED") => {
             " The wallet's own budget for this connection is used up; a person can raise it there."
@@ -698,8 +703,12 @@ fn failed_advice(note: &str) -> &'static str {
             " The wallet connection may not pay; a person can connect one that may."
         }
         n if n.contains("RATE_LIMITED") => " Call again later.",
+        _ if standing.explicit_key() => "",
         _ => " Call again to try anew.",
-    }
+    };
+    let key =
+        if standing.explicit_key() { " This idempotency_key stays failed; use another idempotency_key." } else { "" };
+    format!("{advice}{key}")
 }
 
 fn with_advice(code: &str, say: String) -> String {

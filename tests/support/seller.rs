@@ -48,6 +48,28 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Close the connection instead of answering.
     pub hang_up: bool,
+    /// Wait for this before answering.
+    pub gate: Option<Gate>,
+}
+
+/// A gate that holds answers back until the test opens it; it stays open.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<tokio::sync::watch::Sender<bool>>);
+
+impl Gate {
+    /// A closed gate.
+    pub fn closed() -> Gate {
+        Gate(Arc::new(tokio::sync::watch::Sender::new(false)))
+    }
+
+    /// Opens it for good.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn passed(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
 }
 
 impl Reply {
@@ -57,6 +79,12 @@ impl Reply {
 
     pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Reply {
         Reply { status, body: body.into(), ..Reply::default() }
+    }
+
+    /// Holds the answer back until the gate is open.
+    pub fn behind(mut self, gate: &Gate) -> Reply {
+        self.gate = Some(gate.clone());
+        self
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Reply {
@@ -162,6 +190,9 @@ async fn serve(State(shop): State<Shop>, request: Request<Body>) -> Response<Bod
         hit
     };
     let reply = (shop.script)(&hit);
+    if let Some(gate) = &reply.gate {
+        gate.passed().await;
+    }
     if reply.hang_up {
         // A body that breaks off makes the client see a lost connection.
         let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("hang up")) });
