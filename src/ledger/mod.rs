@@ -29,7 +29,7 @@ pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
-pub use purchase::{Begun, Decided, Idempotency, NewPurchase, Payment, Standing, StoredResult};
+pub use purchase::{Armed, Begun, Decided, Idempotency, NewPurchase, Payment, Standing, StoredResult};
 pub use schema::path as file;
 pub(crate) use schema::secure_home;
 pub use session::Session;
@@ -250,22 +250,17 @@ impl Ledger {
         owner.as_ref().map(|o| o.name.clone()).unwrap_or_default()
     }
 
-    /// Writes the bytes of an approved purchase and makes it `paying`. `None` when it no longer waits.
+    /// Writes the bytes of an approved purchase and makes it `paying`, if it still waits and the wallet may pay.
     ///
     /// # Errors
     /// The ledger cannot be written; then nothing may be paid.
-    pub async fn arm(
-        &self,
-        id: PurchaseId,
-        wire: Vec<u8>,
-        resend_until: u64,
-    ) -> Result<Option<Committed<Intent>>, LedgerError> {
+    pub async fn arm(&self, id: PurchaseId, wire: Vec<u8>, resend_until: u64) -> Result<Armed, LedgerError> {
         let (now, owner) = (self.now(), self.owner_name());
         self.0
             .writer
             .write(move |conn| {
                 let armed = purchase::arm(conn, now, id, &wire, resend_until)?;
-                if armed.is_some() {
+                if matches!(armed, Armed::Committed(_)) {
                     claim(conn, id, &owner)?;
                 }
                 Ok(armed)

@@ -419,14 +419,7 @@ fn refused_by_history(
             conn.execute("INSERT INTO meta VALUES('world', ?)", [&new.world])?;
         }
     }
-    let frozen: Option<String> = conn
-        .query_row(
-            "SELECT frozen_why FROM wallet WHERE wallet_id = ? AND frozen_ms IS NOT NULL",
-            [&new.wallet_id],
-            |r| r.get(0),
-        )
-        .optional()?;
-    if let Some(why) = frozen {
+    if let Some(why) = frozen(conn, &new.wallet_id)? {
         return Ok(Some(Begun::Frozen(why)));
     }
     let other: Option<String> = conn
@@ -498,10 +491,13 @@ pub(super) fn arm(
     id: PurchaseId,
     wire: &[u8],
     resend_until: u64,
-) -> Result<Option<Committed<Intent>>, LedgerError> {
-    let (Some(at), Some(pinned)) = (find(conn, id)?, intent(conn, id)?) else { return Ok(None) };
+) -> Result<Armed, LedgerError> {
+    let (Some(at), Some(pinned)) = (find(conn, id)?, intent(conn, id)?) else { return Ok(Armed::Gone) };
     if at.state != State::AwaitingApproval || at.approved_ms.is_none() {
-        return Ok(None);
+        return Ok(Armed::Gone);
+    }
+    if let Some(why) = frozen(conn, &pinned.wallet)? {
+        return Ok(Armed::Frozen(why));
     }
     conn.execute(
         "UPDATE intent SET bytes = ?, resend_until_s = ?, state = 'live' WHERE purchase_id = ? AND n = 0",
@@ -510,7 +506,24 @@ pub(super) fn arm(
     let step = Step { kind: "reserve", to: State::Paying, note: "approved by a person", amount: at.price };
     advance(conn, now_ms, &at, &step)?;
     let armed = Intent { wire: wire.to_vec(), resend_until, ..(*pinned).clone() };
-    Ok(Some(Committed::new(armed, true)))
+    Ok(Armed::Committed(Box::new(Committed::new(armed, true))))
+}
+
+/// What became of [`super::Ledger::arm`].
+#[derive(Debug)]
+pub enum Armed {
+    /// W1 is on disk: pay.
+    Committed(Box<Committed<Intent>>),
+    /// It no longer waits.
+    Gone,
+    /// The wallet is frozen until the operator looks. The purchase still waits.
+    Frozen(String),
+}
+
+/// Why a wallet is frozen, if it is.
+fn frozen(conn: &Connection, wallet: &str) -> Result<Option<String>, LedgerError> {
+    let sql = "SELECT frozen_why FROM wallet WHERE wallet_id = ? AND frozen_ms IS NOT NULL";
+    Ok(conn.query_row(sql, [wallet], |r| r.get(0)).optional()?)
 }
 
 /// `paying` becomes `unknown`.

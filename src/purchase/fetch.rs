@@ -14,7 +14,8 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{
-        Begun, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State, StoredCredential,
+        Armed, Begun, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State,
+        StoredCredential,
     },
     money::{Amount, Currency},
     protocol::{
@@ -353,11 +354,12 @@ impl Purse {
         };
         let bill = bill_of(pin)?;
         let Bill::Bolt11 { expires_at, .. } = &bill;
+        self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
         let prepared = if ask_a_person { None } else { Some(wallet.prepare(&bill).await?) };
         if self.closing() {
-            return Err(No::new("ending", "the server is ending; call again when it is back"));
+            return Err(ending());
         }
         let id = PurchaseId::random();
         let intent = Intent {
@@ -414,10 +416,7 @@ impl Purse {
                 format!("the seller's invoice was already used for {id}; an invoice is never paid twice"),
             )),
             Begun::NoRoom(no) => Err(no_room(&no)),
-            Begun::Frozen(why) => Err(No::new(
-                "wallet_frozen",
-                format!("the wallet is frozen until a person looks ({why}); they run: bursar approve <the id above>"),
-            )),
+            Begun::Frozen(why) => Err(frozen(&why)),
             Begun::CoolingDown(id) => Err(No::new(
                 "seller_cooling_down",
                 format!(
@@ -459,11 +458,12 @@ impl Purse {
     }
 
     /// Drives it if nobody else does; else waits for the process that does, and takes over when that one dies.
-    async fn follow(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+    pub(super) async fn follow(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         let ledger = self.ledger().await?;
         let id = standing.id;
         loop {
-            if ledger.claim(id).await? {
+            // To look at a failed one once more is harmless, whoever drove it.
+            if standing.state == State::Failed || ledger.claim(id).await? {
                 let Some(intent) = ledger.intent(id).await? else {
                     return Err(No::new("ledger", format!("{id} has no intent")));
                 };
@@ -505,13 +505,18 @@ impl Purse {
                 format!("{id} was approved for another wallet than the one set up now"),
             ));
         }
+        self.doubt_failures().await?;
         let prepared = wallet.prepare(&bill_of(&pin)?).await?;
+        if self.closing() {
+            return Err(ending());
+        }
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
-            Some(intent) => {
-                let (standing, ran) = self.run(intent, flight).await?;
+            Armed::Committed(intent) => {
+                let (standing, ran) = self.run(*intent, flight).await?;
                 Ok(self.report(&standing, ran).await)
             }
-            None => {
+            Armed::Frozen(why) => Err(frozen(&why)),
+            Armed::Gone => {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
             }
@@ -570,7 +575,7 @@ impl Purse {
                     format!(
                         "Paid {paid} ({id}), and the seller has not delivered: {}. It is not paid again. An equal call, or \
                          result_id {id}, shows it the same receipt again, free of charge.",
-                        standing.note
+                        standing.note.trim_end_matches('.')
                     ),
                 )
             },
@@ -622,6 +627,19 @@ pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr
 /// another one, which must not get this one's answer.
 fn flight_key(principal: &str, idem_key: &str, request_hash: &str) -> String {
     format!("{principal}\n{idem_key}\n{request_hash}")
+}
+
+fn ending() -> No {
+    No::new("ending", "the server is ending; call again when it is back")
+}
+
+/// `why` begins with the id of the purchase that froze it.
+fn frozen(why: &str) -> No {
+    let id = why.split(':').next().unwrap_or_default();
+    No::new(
+        "wallet_frozen",
+        format!("the wallet is frozen until a person looks ({why}); they run: bursar approve {id}"),
+    )
 }
 
 fn gone() -> No {
