@@ -331,6 +331,9 @@ impl Purse {
         because: &[String],
         flight: &watch::Sender<Flight>,
     ) -> Result<Report, No> {
+        if self.closing() {
+            return Err(ending());
+        }
         if offers.is_empty() {
             return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
         }

@@ -155,6 +155,28 @@ impl Seller {
         .await
     }
 
+    /// An honest seller whose tokens open only the path they were bought for.
+    pub async fn honest_per_path(node: &PlayNode, msat: u64, body: &'static str) -> Seller {
+        let node = node.clone();
+        let sold = Mutex::new(std::collections::HashMap::<String, String>::new());
+        Seller::start(move |hit| {
+            let mut sold = sold.lock().unwrap();
+            let path = hit.uri.path().to_owned();
+            match hit.credential() {
+                Some((token, preimage)) if sold.get(&token) == Some(&path) && opens(&node, &preimage) => {
+                    Reply::ok(body)
+                }
+                _ => {
+                    let invoice = node.invoice(msat, "honest", 600).expect("an invoice");
+                    let token = token_for(&invoice.payment_hash);
+                    sold.insert(token.clone(), path);
+                    Reply::l402(&token, &invoice.bolt11)
+                }
+            }
+        })
+        .await
+    }
+
     /// A URL at this seller.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
