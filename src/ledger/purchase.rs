@@ -154,6 +154,11 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether too little is left of its price's life to begin paying it: what invoices must have left, in seconds.
+    pub fn runs_out(&self, now_s: u64) -> bool {
+        now_s as i64 + 20 > self.liability_until_s
+    }
+
     /// Whether the caller chose the key.
     pub fn explicit_key(&self) -> bool {
         self.idem_key.starts_with("k:")

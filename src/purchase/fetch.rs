@@ -202,6 +202,7 @@ impl Purse {
     /// The whole of one purchase attempt.
     async fn go(&self, call: &Call, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         self.reconcile_in_background();
+        self.give_up_waiting().await?;
         let ledger = self.ledger().await?;
         let (standing, seen) = ledger.standing_for(&call.caller.principal, &call.idem).await?;
         if let Some(standing) = standing {
@@ -445,9 +446,9 @@ impl Purse {
             State::Delivered => self.stored(&standing).await,
             State::AwaitingApproval if standing.approved_ms.is_some() => self.pay_approved(standing, flight).await,
             State::AwaitingApproval => {
-                if self.0.clock.now_s() as i64 + 20 > standing.liability_until_s {
+                if standing.runs_out(self.0.clock.now_s()) {
+                    self.give_up_waiting().await?;
                     let ledger = self.ledger().await?;
-                    ledger.failed(standing.id, "its price ran out before a person said yes").await?;
                     let again = ledger.find(standing.id).await?.unwrap_or(standing);
                     return Ok(self.report(&again, Ran::default()).await);
                 }

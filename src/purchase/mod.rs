@@ -227,6 +227,7 @@ impl Purse {
     /// The ledger cannot be read.
     pub async fn balance(&self, caller: &Caller) -> Result<BalanceReport, No> {
         self.reconcile_in_background();
+        self.give_up_waiting().await?;
         let ledger = self.ledger().await?;
         let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
         let (wallet, kind, frozen) = match self.wallet().await {
@@ -304,6 +305,17 @@ impl Purse {
                 }
             }
         });
+    }
+
+    /// Gives back what is held for purchases whose price ran out before they were paid.
+    async fn give_up_waiting(&self) -> Result<(), No> {
+        let ledger = self.ledger().await?;
+        for standing in ledger.awaiting().await? {
+            if standing.runs_out(self.0.clock.now_s()) {
+                ledger.failed(standing.id, "its price ran out while it waited for a person").await?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks once more at the last payments that the wallet said had failed, as long as they could still settle: a
