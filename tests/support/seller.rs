@@ -131,7 +131,12 @@ struct Shop {
 impl Seller {
     /// Starts a seller that answers each request by `script`.
     pub async fn start(script: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Seller::start_at([127, 0, 0, 1], script).await
+    }
+
+    /// The same on another loopback address, which is another host to Bursar.
+    pub async fn start_at(ip: [u8; 4], script: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {
+        let listener = tokio::net::TcpListener::bind((std::net::IpAddr::from(ip), 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let hits = Arc::<Mutex<Vec<Hit>>>::default();
         let shop = Shop { script: Arc::new(script), hits: hits.clone() };
