@@ -30,7 +30,7 @@ pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
 pub use journal::Head;
-pub use purchase::{Begun, Decided, Idempotency, NewPurchase, Payment, Standing, StoredResult};
+pub use purchase::{Armed, Begun, Decided, Idempotency, NewPurchase, Payment, Standing, StoredResult};
 pub use schema::path as file;
 pub(crate) use schema::secure_home;
 pub use session::Session;
@@ -144,8 +144,6 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be written; then nothing may be paid.
     pub async fn begin(&self, new: NewPurchase, intent: Intent, ask_a_person: bool) -> Result<Begun, LedgerError> {
-        // What waits for a person in vain must not keep others from the room it holds.
-        self.expire_awaiting().await?;
         let (now, limits) = (self.now(), self.0.limits.clone());
         let owner = self.owner_name();
         let begun = self.0.writer.write(move |conn| {
@@ -161,17 +159,23 @@ impl Ledger {
         }
     }
 
-    /// The purchase an equal call must get, if there is one (Contracts, Idempotency).
+    /// The purchase an equal call must get, if there is one (Contracts, Idempotency), and the newest generation of its
+    /// key.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub async fn standing_for(&self, principal: &str, idem: &Idempotency) -> Result<Option<Standing>, LedgerError> {
+    pub async fn standing_for(
+        &self,
+        principal: &str,
+        idem: &Idempotency,
+    ) -> Result<(Option<Standing>, Option<i64>), LedgerError> {
         let (principal, idem) = (principal.to_owned(), idem.clone());
         self.0
             .writer
             .read(move |conn| {
                 let latest = purchase::latest(conn, &principal, &idem.key)?;
-                Ok(latest.map(|(s, _)| s).filter(|s| purchase::stands_for(s, idem.explicit)))
+                let seen = latest.as_ref().map(|(_, generation)| *generation);
+                Ok((latest.map(|(s, _)| s).filter(|s| purchase::stands_for(s, idem.explicit)), seen))
             })
             .await
     }
@@ -247,22 +251,17 @@ impl Ledger {
         owner.as_ref().map(|o| o.name.clone()).unwrap_or_default()
     }
 
-    /// Writes the bytes of an approved purchase and makes it `paying`. `None` when it no longer waits.
+    /// Writes the bytes of an approved purchase and makes it `paying`, if it still waits and the wallet may pay.
     ///
     /// # Errors
     /// The ledger cannot be written; then nothing may be paid.
-    pub async fn arm(
-        &self,
-        id: PurchaseId,
-        wire: Vec<u8>,
-        resend_until: u64,
-    ) -> Result<Option<Committed<Intent>>, LedgerError> {
+    pub async fn arm(&self, id: PurchaseId, wire: Vec<u8>, resend_until: u64) -> Result<Armed, LedgerError> {
         let (now, owner) = (self.now(), self.owner_name());
         self.0
             .writer
             .write(move |conn| {
                 let armed = purchase::arm(conn, now, id, &wire, resend_until)?;
-                if armed.is_some() {
+                if matches!(armed, Armed::Committed(_)) {
                     claim(conn, id, &owner)?;
                 }
                 Ok(armed)

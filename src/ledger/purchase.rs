@@ -18,6 +18,8 @@ use crate::{
 
 /// An origin that took money and delivered nothing is not paid again for this long.
 const COOL_DOWN_MS: i64 = 24 * 3600 * 1000;
+/// What must be left of a price's life to begin paying it, in seconds; as for invoices.
+const LEAST_LEFT_S: i64 = 20;
 /// At most this many purchases of unknown outcome a host: beyond, a seller that never settles would fill the budget.
 const MAX_UNKNOWN_PER_HOST: i64 = 3;
 
@@ -43,6 +45,8 @@ pub struct NewPurchase {
     pub session_key: String,
     /// What makes it the same as another.
     pub idem: Idempotency,
+    /// The newest generation of the key when the call began: one that came since answers this call too.
+    pub seen: Option<i64>,
     /// The request's method.
     pub method: String,
     /// The exact origin.
@@ -149,6 +153,18 @@ pub struct Standing {
     pub fee: Amount,
     /// Until when money may still leave, unix seconds.
     pub liability_until_s: i64,
+}
+
+impl Standing {
+    /// Whether too little is left of its price's life to begin paying it: what invoices must have left, in seconds.
+    pub fn runs_out(&self, now_s: u64) -> bool {
+        now_s as i64 + LEAST_LEFT_S > self.liability_until_s
+    }
+
+    /// Whether the caller chose the key.
+    pub fn explicit_key(&self) -> bool {
+        self.idem_key.starts_with("k:")
+    }
 }
 
 const STANDING: &str = "SELECT p.purchase_id, p.principal, p.session_id, p.state, p.request_hash, p.method, p.origin,
@@ -307,7 +323,8 @@ pub(super) fn begin(
         if new.idem.explicit && standing.request_hash != new.idem.request_hash {
             return Ok(Begun::KeyTaken(standing.id));
         }
-        if stands_for(&standing, new.idem.explicit) {
+        let bought_since = standing.state == State::Delivered && new.seen.is_none_or(|seen| last > seen);
+        if bought_since || stands_for(&standing, new.idem.explicit) {
             return Ok(Begun::Exists(Box::new(standing)));
         }
         generation = last + 1;
@@ -407,14 +424,7 @@ fn refused_by_history(
     if let Some(world) = world.filter(|world| *world != new.world) {
         return Ok(Some(Begun::OtherWorld(world)));
     }
-    let frozen: Option<String> = conn
-        .query_row(
-            "SELECT frozen_why FROM wallet WHERE wallet_id = ? AND frozen_ms IS NOT NULL",
-            [&new.wallet_id],
-            |r| r.get(0),
-        )
-        .optional()?;
-    if let Some(why) = frozen {
+    if let Some(why) = frozen(conn, &new.wallet_id)? {
         return Ok(Some(Begun::Frozen(why)));
     }
     let other: Option<String> = conn
@@ -486,10 +496,13 @@ pub(super) fn arm(
     id: PurchaseId,
     wire: &[u8],
     resend_until: u64,
-) -> Result<Option<Committed<Intent>>, LedgerError> {
-    let (Some(at), Some(pinned)) = (find(conn, id)?, intent(conn, id)?) else { return Ok(None) };
+) -> Result<Armed, LedgerError> {
+    let (Some(at), Some(pinned)) = (find(conn, id)?, intent(conn, id)?) else { return Ok(Armed::Gone) };
     if at.state != State::AwaitingApproval || at.approved_ms.is_none() {
-        return Ok(None);
+        return Ok(Armed::Gone);
+    }
+    if let Some(why) = frozen(conn, &pinned.wallet)? {
+        return Ok(Armed::Frozen(why));
     }
     conn.execute(
         "UPDATE intent SET bytes = ?, resend_until_s = ?, state = 'live' WHERE purchase_id = ? AND n = 0",
@@ -498,7 +511,24 @@ pub(super) fn arm(
     let step = Step { kind: "reserve", to: State::Paying, note: "approved by a person", amount: at.price };
     advance(conn, now_ms, &at, &step)?;
     let armed = Intent { wire: wire.to_vec(), resend_until, ..(*pinned).clone() };
-    Ok(Some(Committed::new(armed, true)))
+    Ok(Armed::Committed(Box::new(Committed::new(armed, true))))
+}
+
+/// What became of [`super::Ledger::arm`].
+#[derive(Debug)]
+pub enum Armed {
+    /// W1 is on disk: pay.
+    Committed(Box<Committed<Intent>>),
+    /// It no longer waits.
+    Gone,
+    /// The wallet is frozen until the operator looks. The purchase still waits.
+    Frozen(String),
+}
+
+/// Why a wallet is frozen, if it is.
+fn frozen(conn: &Connection, wallet: &str) -> Result<Option<String>, LedgerError> {
+    let sql = "SELECT frozen_why FROM wallet WHERE wallet_id = ? AND frozen_ms IS NOT NULL";
+    Ok(conn.query_row(sql, [wallet], |r| r.get(0)).optional()?)
 }
 
 /// `paying` becomes `unknown`.
@@ -606,10 +636,10 @@ pub(super) fn expire_awaiting(conn: &Connection, now_ms: u64) -> Result<(), Ledg
         "SELECT p.purchase_id FROM purchase p JOIN intent i USING(purchase_id)
          WHERE p.state = 'awaiting_approval' AND i.liability_until_s < ?",
     )?;
-    let ids = statement.query_map([(now_ms / 1000) as i64], |r| r.get::<_, String>(0))?;
+    let ids = statement.query_map([(now_ms / 1000) as i64 + LEAST_LEFT_S], |r| r.get::<_, String>(0))?;
     let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
     for id in ids.iter().filter_map(|id| id.parse().ok()) {
-        failed(conn, now_ms, id, "its price ran out before a person said yes")?;
+        failed(conn, now_ms, id, "its price ran out while it waited for a person")?;
     }
     Ok(())
 }

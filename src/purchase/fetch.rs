@@ -14,8 +14,8 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{
-        Begun, Committed, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing, State,
-        StoredCredential,
+        Armed, Begun, Committed, Idempotency, Intent, NewPurchase, NoRoom, PurchaseId, Refused, Reused, Standing,
+        State, StoredCredential,
     },
     money::{Amount, Currency},
     protocol::{
@@ -146,7 +146,7 @@ impl Purse {
 
     /// Goes on with a purchase that stands, in a flight of its own or in the one that is under way.
     pub(super) fn fly_standing(&self, standing: &Standing) -> (watch::Receiver<Flight>, bool) {
-        let key = flight_key(&standing.principal, &standing.idem_key);
+        let key = flight_key(&standing.principal, &standing.idem_key, &standing.request_hash);
         let (purse, standing) = (self.clone(), standing.clone());
         self.fly(key, |sender| async move {
             match purse.go_on(standing, &sender).await {
@@ -201,7 +201,7 @@ impl Purse {
     async fn start(&self, caller: &Caller, wish: Wish) -> Result<(String, Call), No> {
         let request = Request::vet(&self.0.config.http, &wish)?;
         let idem = request.idempotency(&caller.principal, wish.idempotency_key.as_deref())?;
-        let key = flight_key(&caller.principal, &idem.key);
+        let key = flight_key(&caller.principal, &idem.key, &idem.request_hash);
         let purpose = crate::protocol::text::clean(&wish.purpose, 200);
         Ok((key, Call { caller: caller.clone(), request, idem, max_price: wish.max_price, purpose }))
     }
@@ -210,7 +210,9 @@ impl Purse {
     async fn go(&self, call: &Call, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         self.reconcile_in_background();
         let ledger = self.ledger().await?;
-        if let Some(standing) = ledger.standing_for(&call.caller.principal, &call.idem).await? {
+        ledger.expire_awaiting().await?;
+        let (standing, seen) = ledger.standing_for(&call.caller.principal, &call.idem).await?;
+        if let Some(standing) = standing {
             if standing.request_hash != call.idem.request_hash {
                 return Err(key_taken(standing.id));
             }
@@ -228,7 +230,7 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, &offers, &because, flight).await {
+                match self.buy(&call, seen, &offers, &because, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");
@@ -333,10 +335,14 @@ impl Purse {
     async fn buy(
         &self,
         call: &Call,
+        seen: Option<i64>,
         offers: &[Offer],
         because: &[String],
         flight: &watch::Sender<Flight>,
     ) -> Result<Report, No> {
+        if self.closing() {
+            return Err(ending());
+        }
         if offers.is_empty() {
             return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
         }
@@ -360,11 +366,12 @@ impl Purse {
         };
         let bill = bill_of(pin)?;
         let Bill::Bolt11 { expires_at, .. } = &bill;
+        self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
         let prepared = if ask_a_person { None } else { Some(wallet.prepare(&bill).await?) };
         if self.closing() {
-            return Err(No::new("ending", "the server is ending; call again when it is back"));
+            return Err(ending());
         }
         let id = PurchaseId::random();
         let intent = Intent {
@@ -389,6 +396,7 @@ impl Purse {
             principal: call.caller.principal.clone(),
             session_key: call.caller.session_key.clone(),
             idem: call.idem.clone(),
+            seen,
             method: call.request.method.to_string(),
             origin: call.request.origin.to_string(),
             host: call.request.host(),
@@ -417,10 +425,7 @@ impl Purse {
                 format!("the seller's invoice was already used for {id}; an invoice is never paid twice"),
             )),
             Begun::NoRoom(no) => Err(no_room(&no)),
-            Begun::Frozen(why) => Err(No::new(
-                "wallet_frozen",
-                format!("the wallet is frozen until a person looks ({why}); they run: bursar approve <the id above>"),
-            )),
+            Begun::Frozen(why) => Err(frozen(&why)),
             Begun::CoolingDown(id) => Err(No::new(
                 "seller_cooling_down",
                 format!(
@@ -470,9 +475,9 @@ impl Purse {
             }
             State::AwaitingApproval if standing.approved_ms.is_some() => self.pay_approved(standing, flight).await,
             State::AwaitingApproval => {
-                if self.0.clock.now_s() as i64 + 20 > standing.liability_until_s {
+                if standing.runs_out(self.0.clock.now_s()) {
                     let ledger = self.ledger().await?;
-                    ledger.failed(standing.id, "its price ran out before a person said yes").await?;
+                    ledger.expire_awaiting().await?;
                     let again = ledger.find(standing.id).await?.unwrap_or(standing);
                     return Ok(self.report(&again, Ran::default()).await);
                 }
@@ -486,11 +491,12 @@ impl Purse {
     }
 
     /// Drives it if nobody else does; else waits for the process that does, and takes over when that one dies.
-    async fn follow(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+    pub(super) async fn follow(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
         let ledger = self.ledger().await?;
         let id = standing.id;
         loop {
-            if ledger.claim(id).await? {
+            // To look at a failed one once more is harmless, whoever drove it.
+            if standing.state == State::Failed || ledger.claim(id).await? {
                 let Some(intent) = ledger.intent(id).await? else {
                     return Err(No::new("ledger", format!("{id} has no intent")));
                 };
@@ -531,10 +537,15 @@ impl Purse {
                 format!("{id} was approved for another wallet than the one set up now"),
             ));
         }
+        self.doubt_failures().await?;
         let prepared = wallet.prepare(&bill_of(&pin)?).await?;
+        if self.closing() {
+            return Err(ending());
+        }
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
-            Some(intent) => Ok(self.finish(intent, flight).await),
-            None => {
+            Armed::Committed(intent) => Ok(self.finish(*intent, flight).await),
+            Armed::Frozen(why) => Err(frozen(&why)),
+            Armed::Gone => {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
             }
@@ -593,7 +604,7 @@ impl Purse {
                     format!(
                         "Paid {paid} ({id}), and the seller has not delivered: {}. It is not paid again. An equal call, or \
                          result_id {id}, shows it the same receipt again, free of charge.",
-                        standing.note
+                        standing.note.trim_end_matches('.')
                     ),
                 )
             },
@@ -601,7 +612,7 @@ impl Purse {
                 code: Some("payment_failed"),
                 ..Report::new(
                     Outcome::Failed,
-                    format!("Nothing was paid ({id}): {}.{}", standing.note, failed_advice(&standing.note)),
+                    format!("Nothing was paid ({id}): {}.{}", standing.note, failed_advice(standing)),
                 )
             },
             State::Late => Report {
@@ -658,8 +669,23 @@ fn unrecorded(id: PurchaseId, no: &No) -> Report {
 pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr Wallet Connect string into BURSAR_NWC, or \
      into the file wallet.nwc (mode 600) in Bursar's home";
 
-fn flight_key(principal: &str, idem_key: &str) -> String {
-    format!("{principal}\n{idem_key}")
+/// What calls have in common that wait for the same task. The request is part of it: a caller's own key may come with
+/// another one, which must not get this one's answer.
+fn flight_key(principal: &str, idem_key: &str, request_hash: &str) -> String {
+    format!("{principal}\n{idem_key}\n{request_hash}")
+}
+
+fn ending() -> No {
+    No::new("ending", "the server is ending; call again when it is back")
+}
+
+/// `why` begins with the id of the purchase that froze it.
+fn frozen(why: &str) -> No {
+    let id = why.split(':').next().unwrap_or_default();
+    No::new(
+        "wallet_frozen",
+        format!("the wallet is frozen until a person looks ({why}); they run: bursar approve {id}"),
+    )
 }
 
 fn gone() -> No {
@@ -731,8 +757,8 @@ fn awaiting(standing: &Standing) -> Report {
     }
 }
 
-fn failed_advice(note: &str) -> &'static str {
-    match note {
+fn failed_advice(standing: &Standing) -> String {
+    let advice = match &standing.note {
         n if n.contains("INSUFFICIENT_BALANCE") => " The wallet needs more money; a person can top it up.",
         n if n.contains("QUOTA_EXCEEDED") => {
             " The wallet's own budget for this connection is used up; a person can raise it there."
@@ -741,8 +767,12 @@ fn failed_advice(note: &str) -> &'static str {
             " The wallet connection may not pay; a person can connect one that may."
         }
         n if n.contains("RATE_LIMITED") => " Call again later.",
+        _ if standing.explicit_key() => "",
         _ => " Call again to try anew.",
-    }
+    };
+    let key =
+        if standing.explicit_key() { " This idempotency_key stays failed; use another idempotency_key." } else { "" };
+    format!("{advice}{key}")
 }
 
 fn with_advice(code: &str, say: String) -> String {

@@ -39,7 +39,7 @@ use crate::{
     clock::Clock,
     config::Config,
     http::Client,
-    ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing},
+    ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State},
     money::Amount,
     wallet::{self, Wallet, WalletError, WalletInfo},
 };
@@ -96,10 +96,20 @@ struct Inner {
     /// Small writes that nobody waits for, but the exit.
     chores: TaskTracker,
     closing: AtomicBool,
-    reconciling: AtomicBool,
+    /// When what is unresolved was last looked up.
+    reconciled: Mutex<Option<Instant>>,
     /// Free tiers that said they are used up, and until when they are not asked again.
     used_up: Mutex<HashMap<String, Instant>>,
 }
+
+/// What is unresolved is looked up again after this long, when a call comes.
+const RECONCILE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How many failed payments are looked at again before the next one.
+const DOUBTED: usize = 3;
+
+/// How long that may take.
+const DOUBT_FOR: Duration = Duration::from_secs(5);
 
 /// A lock whose holder panicked still holds good data: every critical section here is a single insert or remove.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -144,7 +154,7 @@ impl Purse {
             open: watch::Sender::new(HashSet::new()),
             chores: TaskTracker::new(),
             closing: AtomicBool::new(false),
-            reconciling: AtomicBool::new(false),
+            reconciled: Mutex::default(),
             used_up: Mutex::default(),
         }))
     }
@@ -222,6 +232,7 @@ impl Purse {
     pub async fn balance(&self, caller: &Caller) -> Result<BalanceReport, No> {
         self.reconcile_in_background();
         let ledger = self.ledger().await?;
+        ledger.expire_awaiting().await?;
         let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
         let (wallet, kind, frozen) = match self.wallet().await {
             Ok(wallet) => {
@@ -286,11 +297,15 @@ impl Purse {
         }
     }
 
-    /// Looks up, once a process and on first need, what earlier processes left unresolved. Pays nothing.
+    /// Looks up, on first need and now and then, what is unresolved or was taken for failed. Pays nothing.
     fn reconcile_in_background(&self) {
         let wallet_is_there = self.0.config.nwc.is_some() || self.0.wallet.get().is_some();
-        if !wallet_is_there || self.0.reconciling.swap(true, Ordering::SeqCst) {
-            return;
+        {
+            let mut last = lock(&self.0.reconciled);
+            if !wallet_is_there || last.is_some_and(|at| at.elapsed() < RECONCILE_AGAIN) {
+                return;
+            }
+            *last = Some(Instant::now());
         }
         let purse = self.clone();
         tokio::spawn(async move {
@@ -305,6 +320,24 @@ impl Purse {
                 }
             }
         });
+    }
+
+    /// Looks once more at the last payments that the wallet said had failed, as long as they could still settle: a
+    /// wallet that lied is found out before it is trusted with more. A lookup that takes long is not waited for.
+    async fn doubt_failures(&self) -> Result<(), No> {
+        let ledger = self.ledger().await?;
+        let mut failed = Vec::new();
+        for id in ledger.unresolved().await?.into_iter().rev() {
+            failed.extend(ledger.find(id).await?.filter(|s| s.state == State::Failed));
+            if failed.len() == DOUBTED {
+                break;
+            }
+        }
+        // Not through `fly`: one of them may be of the very call that asks.
+        let unheard = watch::Sender::new(Flight::default());
+        let looks = failed.into_iter().map(|standing| self.follow(standing, &unheard));
+        let _ = tokio::time::timeout(DOUBT_FOR, futures_util::future::join_all(looks)).await;
+        Ok(())
     }
 
     /// Joins the flight of a key, or starts one in a task of its own.

@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::oneshot,
 };
 
@@ -269,6 +269,64 @@ impl Host {
     /// Waits until the server ended by itself (a kill point, a signal).
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         self.child.wait().await.expect("the server ends")
+    }
+}
+
+/// A host that writes and never reads: what the server answers stays in the pipe, or before it.
+pub struct Deaf {
+    child: Child,
+    stdin: tokio::sync::Mutex<ChildStdin>,
+    next: AtomicI64,
+}
+
+impl Host {
+    /// Starts a server whose answers nobody reads.
+    pub async fn start_deaf(envs: &[(String, String)]) -> Deaf {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
+        command.arg("serve").env_clear();
+        for (name, value) in envs {
+            command.env(name, value);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut child = command.spawn().expect("the server starts");
+        let stdin = tokio::sync::Mutex::new(child.stdin.take().expect("stdin"));
+        let deaf = Deaf { child, stdin, next: AtomicI64::new(1) };
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+                             "clientInfo": { "name": "test", "version": "1" } });
+        deaf.write("initialize", params).await;
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        deaf.line(&ready).await;
+        deaf
+    }
+}
+
+impl Deaf {
+    async fn line(&self, message: &Value) {
+        let mut stdin = self.stdin.lock().await;
+        stdin.write_all(format!("{message}\n").as_bytes()).await.expect("the server reads");
+        stdin.flush().await.expect("the server reads");
+    }
+
+    async fn write(&self, method: &str, params: Value) {
+        let id = self.next.fetch_add(1, Ordering::SeqCst);
+        self.line(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
+    }
+
+    /// Asks for more than a pipe holds, so that later answers cannot be written.
+    pub async fn fill_the_pipe(&self) {
+        for _ in 0..64 {
+            self.write("tools/list", json!({})).await;
+        }
+    }
+
+    /// Begins a call whose answer nobody will read.
+    pub async fn begin_call_deaf(&self, tool: &str, arguments: Value) {
+        self.write("tools/call", json!({ "name": tool, "arguments": arguments })).await;
+    }
+
+    /// Ends the server as a crash would.
+    pub async fn kill(mut self) {
+        let _ = self.child.kill().await;
     }
 }
 

@@ -4,9 +4,11 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 pub mod host;
+pub mod money;
 pub mod seller;
 pub mod world;
 
 pub use host::{Era, Host, Link, Told};
-pub use seller::{Hit, Reply, Seller};
+pub use money::{Naive, until, until_answered, until_state};
+pub use seller::{Gate, Hit, Reply, Seller};
 pub use world::World;

@@ -48,6 +48,28 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Close the connection instead of answering.
     pub hang_up: bool,
+    /// Wait for this before answering.
+    pub gate: Option<Gate>,
+}
+
+/// A gate that holds answers back until the test opens it; it stays open.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<tokio::sync::watch::Sender<bool>>);
+
+impl Gate {
+    /// A closed gate.
+    pub fn closed() -> Gate {
+        Gate(Arc::new(tokio::sync::watch::Sender::new(false)))
+    }
+
+    /// Opens it for good.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn passed(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
 }
 
 impl Reply {
@@ -57,6 +79,12 @@ impl Reply {
 
     pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Reply {
         Reply { status, body: body.into(), ..Reply::default() }
+    }
+
+    /// Holds the answer back until the gate is open.
+    pub fn behind(mut self, gate: &Gate) -> Reply {
+        self.gate = Some(gate.clone());
+        self
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Reply {
@@ -103,7 +131,12 @@ struct Shop {
 impl Seller {
     /// Starts a seller that answers each request by `script`.
     pub async fn start(script: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Seller::start_at([127, 0, 0, 1], script).await
+    }
+
+    /// The same on another loopback address, which is another host to Bursar.
+    pub async fn start_at(ip: [u8; 4], script: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {
+        let listener = tokio::net::TcpListener::bind((std::net::IpAddr::from(ip), 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let hits = Arc::<Mutex<Vec<Hit>>>::default();
         let shop = Shop { script: Arc::new(script), hits: hits.clone() };
@@ -122,6 +155,28 @@ impl Seller {
             _ => {
                 let invoice = node.invoice(msat, "honest", 600).expect("an invoice");
                 Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+            }
+        })
+        .await
+    }
+
+    /// An honest seller whose tokens open only the path they were bought for.
+    pub async fn honest_per_path(node: &PlayNode, msat: u64, body: &'static str) -> Seller {
+        let node = node.clone();
+        let sold = Mutex::new(std::collections::HashMap::<String, String>::new());
+        Seller::start(move |hit| {
+            let mut sold = sold.lock().unwrap();
+            let path = hit.uri.path().to_owned();
+            match hit.credential() {
+                Some((token, preimage)) if sold.get(&token) == Some(&path) && opens(&node, &preimage) => {
+                    Reply::ok(body)
+                }
+                _ => {
+                    let invoice = node.invoice(msat, "honest", 600).expect("an invoice");
+                    let token = token_for(&invoice.payment_hash);
+                    sold.insert(token.clone(), path);
+                    Reply::l402(&token, &invoice.bolt11)
+                }
             }
         })
         .await
@@ -162,6 +217,9 @@ async fn serve(State(shop): State<Shop>, request: Request<Body>) -> Response<Bod
         hit
     };
     let reply = (shop.script)(&hit);
+    if let Some(gate) = &reply.gate {
+        gate.passed().await;
+    }
     if reply.hang_up {
         // A body that breaks off makes the client see a lost connection.
         let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("hang up")) });
