@@ -285,7 +285,7 @@ impl Purse {
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
         let wallet = match (self.wallet().await, self.wallet_world().await) {
-            (Ok(wallet), Ok(info)) => Ok((wallet, info.world)),
+            (Ok(wallet), Ok(info)) => Ok((wallet, info)),
             (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
             (_, Err(e)) => Err(e.to_string()),
             (Err(e), _) => Err(e.to_string()),
@@ -299,7 +299,10 @@ impl Purse {
             budgets: &budgets,
             seller: self.seller_forbidden(&call.request.host()),
             wallet: match &wallet {
-                Ok((_, world)) => Ok(WalletTerms { pays: &pays, world: *world, fee_cap: &fee_cap }),
+                Ok((_, info)) => {
+                    let network = info.network.as_deref();
+                    Ok(WalletTerms { pays: &pays, world: info.world, network, fee_cap: &fee_cap })
+                }
                 Err(why) => Err(why.clone()),
             },
             world,

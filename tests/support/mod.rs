@@ -3,10 +3,13 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
+pub mod attack;
 pub mod host;
+pub mod naive;
 pub mod seller;
 pub mod world;
 
 pub use host::{Era, Host, Told};
-pub use seller::{Hit, Reply, Seller};
+pub use naive::naive_msat;
+pub use seller::{Hit, Reply, Seller, token_for};
 pub use world::World;
