@@ -142,8 +142,9 @@ fn seen(answer: &Answer) -> Seen<'_> {
 
 /// Reads a challenge, unless a cache served it: an invoice from a cache belongs to somebody else.
 fn read(answer: &Answer) -> Result<Challenge, No> {
-    let age = answer.headers.get(AGE).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
-    if age.is_some_and(|age| age > 0) {
+    // Every cache on the way may have added its own, and one that cannot be read is no proof of freshness.
+    let mut ages = answer.headers.get_all(AGE).iter().flat_map(|v| v.as_bytes().split(|b| *b == b','));
+    if ages.any(|age| age.trim_ascii() != b"0") {
         return Err(No::new(
             "stale_challenge",
             "a cache served this price, not the seller, so its invoice may belong to somebody else",
