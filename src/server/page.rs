@@ -97,16 +97,10 @@ fn text_of(body: &Body, format: Format) -> Option<String> {
     Some(visible(&text))
 }
 
-/// Drops what a person would not see and a model might obey: control, bidi, zero-width and tag characters.
+/// Drops what a person would not see and a model might obey: control, bidi, zero-width, filler, variation and tag
+/// characters, as everywhere else; lines and columns stay.
 fn visible(text: &str) -> String {
-    text.chars()
-        .filter(|c| {
-            !matches!(*c,
-                '\u{0}'..='\u{8}' | '\u{b}'..='\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}'
-                | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-        })
-        .collect()
+    text.chars().filter(|c| matches!(c, '\n' | '\r' | '\t') || !crate::protocol::text::is_invisible(*c)).collect()
 }
 
 /// Keeps the structure of a JSON value and shortens what is long in it.
