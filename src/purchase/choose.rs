@@ -32,6 +32,8 @@ pub struct WalletTerms<'a> {
     pub pays: &'a dyn Fn(&Offer) -> bool,
     /// Its world.
     pub world: World,
+    /// Its network's own name, where it tells one.
+    pub network: Option<&'a str>,
     /// Its fee allowance for a price.
     pub fee_cap: &'a dyn Fn(Amount) -> Amount,
 }
@@ -81,7 +83,21 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Verdict {
         let ours = wallet.world.name();
         return Err(("wrong_network", format!("it is on {}, and this wallet's world is {ours}", offer.network)));
     }
+    // Within the test world there are several networks, and a wallet of one asked to pay on another leaves us guessing.
+    if let Some(ours) = wallet.network.filter(|ours| wallet.world == World::Test && invoices_of(ours) != offer.network)
+    {
+        return Err(("wrong_network", format!("it is on {}, and this wallet is on {ours}", offer.network)));
+    }
     affordable(price, (wallet.fee_cap)(price), terms)
+}
+
+/// The name that BOLT11 has for a network's invoices.
+fn invoices_of(network: &str) -> &str {
+    match network {
+        "testnet3" | "testnet4" => "testnet",
+        "mutinynet" => "signet",
+        other => other,
+    }
 }
 
 fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Verdict {

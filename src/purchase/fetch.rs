@@ -8,7 +8,7 @@ use super::{
     Caller, Flight, No, OfferView, Outcome, Progress, Purse, Report, Request, Waited, Wish,
     choose::{self, Terms, WalletTerms},
     drive::{Ran, kill_point},
-    quote::Asked,
+    quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
 };
 use crate::{
@@ -85,13 +85,7 @@ impl Purse {
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
-            let seen = crate::protocol::Seen {
-                url: &answer.url,
-                status: answer.status,
-                headers: &answer.headers,
-                body: &answer.body,
-            };
-            let challenge = crate::protocol::read(seen);
+            let challenge = quote::read(&answer, &call.request.origin)?;
             let judged = self.judge(&call, &challenge.offers).await?;
             let offers: Vec<OfferView> = judged.iter().map(|(o, v)| choose::view(o, v)).collect();
             let best = choose::choose(&judged);
@@ -218,7 +212,14 @@ impl Purse {
             }
             return self.go_on(standing, flight).await;
         }
-        match self.ask(&call.caller.principal, call.request.clone()).await? {
+        let asked = self.ask(&call.caller.principal, call.request.clone()).await;
+        if let Err(no) = &asked
+            && quote::PRICES_NOT_READ.contains(&no.code)
+            && let Err(e) = ledger.refuse(call.refused(no, None)).await
+        {
+            tracing::warn!("a refusal could not be recorded: {e}");
+        }
+        match asked? {
             Asked::Answered { answer, token, free_tier } => self.answered_free(call, answer, token, free_tier).await,
             Asked::Priced { challenge, because, request } => {
                 let price = challenge.offers.iter().find_map(|o| o.price.filter(|p| !p.is_zero()));
@@ -284,7 +285,7 @@ impl Purse {
                 body.kept = true;
             }
         }
-        let mut report = Report::new(outcome, format!("{say} (HTTP {status})."));
+        let mut report = Report::new(outcome, format!("{say} (HTTP {status}).{}", pointed(&body)));
         report.paid_now = Some(Amount::zero(Currency::Sat));
         report.body = Some(Arc::new(body));
         Ok(report)
@@ -296,7 +297,7 @@ impl Purse {
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
         let wallet = match (self.wallet().await, self.wallet_world().await) {
-            (Ok(wallet), Ok(info)) => Ok((wallet, info.world)),
+            (Ok(wallet), Ok(info)) => Ok((wallet, info)),
             (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
             (_, Err(e)) => Err(e.to_string()),
             (Err(e), _) => Err(e.to_string()),
@@ -310,7 +311,10 @@ impl Purse {
             budgets: &budgets,
             seller: self.seller_forbidden(&call.request.host()),
             wallet: match &wallet {
-                Ok((_, world)) => Ok(WalletTerms { pays: &pays, world: *world, fee_cap: &fee_cap }),
+                Ok((_, info)) => {
+                    let network = info.network.as_deref();
+                    Ok(WalletTerms { pays: &pays, world: info.world, network, fee_cap: &fee_cap })
+                }
                 Err(why) => Err(why.clone()),
             },
             world,
@@ -584,8 +588,7 @@ impl Purse {
             State::Delivered => {
                 let status = standing.http_status.unwrap_or_default();
                 let but = if status >= 400 { ", which is an error, and the money is spent" } else { "" };
-                let moved = ran.body.as_ref().and_then(|b| b.moved.clone());
-                let moved = moved.map(|to| format!(" It points to another place, which was not followed: {to}."));
+                let moved = ran.body.as_ref().map(pointed);
                 Report::new(
                     Outcome::Bought,
                     format!(
@@ -711,6 +714,15 @@ fn bill_of(pin: &Pin) -> Result<Bill, No> {
         amount: invoice.amount,
         expires_at: invoice.expires_s,
     })
+}
+
+/// Where an answer points that was not followed, in the seller's own words.
+fn pointed(body: &Body) -> String {
+    let say = |to: &String| {
+        let to = crate::protocol::text::clean(to, 500);
+        format!(" It points to another place, which was not followed: {to}.")
+    };
+    body.moved.as_ref().map(say).unwrap_or_default()
 }
 
 fn ask_again(id: PurchaseId) -> String {

@@ -9,11 +9,14 @@ use crate::{
     config::FreeTier,
     http::{Answer, Ask, Limits, Origin, Policy},
     ledger::{StoredCredential, Verdict},
-    protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up},
+    protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up, text::clean},
 };
 
 /// A free tier that is used up is not asked again for this long.
 const FREE_AGAIN: Duration = Duration::from_secs(600);
+
+/// What [`read`] says of a price that it does not read.
+pub(super) const PRICES_NOT_READ: [&str; 3] = ["price_elsewhere", "stale_challenge", "challenge_too_large"];
 
 /// What the seller said to a request without money.
 pub(super) enum Asked {
@@ -73,17 +76,7 @@ impl Purse {
         if answer.status != 402 {
             return Ok(Asked::Answered { answer, token: None, free_tier: false });
         }
-        if Origin::of(&answer.url).as_ref() != Some(&request.origin) {
-            // What is bought opens the place that sold it, and the caller named another.
-            return Err(No::new(
-                "redirected",
-                format!(
-                    "{} redirects to {}, which asks for payment; call again with that URL",
-                    request.origin, answer.url
-                ),
-            ));
-        }
-        let mut challenge = read(&answer)?;
+        let mut challenge = read(&answer, &request.origin)?;
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
             let mut trial = request.clone();
             trial.headers.insert(name, value);
@@ -94,7 +87,7 @@ impl Purse {
             lock(&self.0.used_up).insert(free, Instant::now());
             because.push("the free tier is used up".into());
             if said.status == 402 {
-                challenge = read(&said)?;
+                challenge = read(&said, &request.origin)?;
             }
         }
         Ok(Asked::Priced { challenge, because, request })
@@ -150,10 +143,22 @@ fn seen(answer: &Answer) -> Seen<'_> {
     Seen { url: &answer.url, status: answer.status, headers: &answer.headers, body: &answer.body }
 }
 
-/// Reads a challenge, unless a cache served it: an invoice from a cache belongs to somebody else.
-fn read(answer: &Answer) -> Result<Challenge, No> {
-    let age = answer.headers.get(AGE).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u64>().ok());
-    if age.is_some_and(|age| age > 0) {
+/// Reads a challenge, unless a cache served it: an invoice from a cache belongs to somebody else. Nor where a redirect led
+/// to another origin: its price is for a seller that nobody named, and what is bought is never shown to it.
+pub(super) fn read(answer: &Answer, asked: &Origin) -> Result<Challenge, No> {
+    if Origin::of(&answer.url).as_ref() != Some(asked) {
+        let place = clean(answer.url.as_str(), 500);
+        return Err(No::new(
+            "price_elsewhere",
+            format!(
+                "{asked} sends on to another place, which asks for payment, and nothing is paid by way of a redirect. \
+                 If that place is meant, call again with its own address: {place}"
+            ),
+        ));
+    }
+    // Every cache on the way may have added its own, and one that cannot be read is no proof of freshness.
+    let mut ages = answer.headers.get_all(AGE).iter().flat_map(|v| v.as_bytes().split(|b| *b == b','));
+    if ages.any(|age| age.trim_ascii() != b"0") {
         return Err(No::new(
             "stale_challenge",
             "a cache served this price, not the seller, so its invoice may belong to somebody else",

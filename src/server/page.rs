@@ -98,9 +98,10 @@ fn text_of(body: &Body, format: Format) -> Option<String> {
     Some(visible(&text))
 }
 
-/// Drops what a person would not see and a model might obey: control, bidi, zero-width, selector and tag characters.
+/// Drops what a person would not see and a model might obey: control, bidi, zero-width, filler, variation and tag
+/// characters, as everywhere else; lines and columns stay.
 fn visible(text: &str) -> String {
-    text.chars().filter(|c| matches!(c, '\n' | '\t' | '\r') || !is_invisible(*c)).collect()
+    text.chars().filter(|c| matches!(c, '\n' | '\r' | '\t') || !is_invisible(*c)).collect()
 }
 
 /// Keeps the structure of a JSON value and shortens what is long in it.

@@ -235,6 +235,8 @@ impl Wish {
             principal: self.principal.clone(),
             session_key: self.session_key.clone(),
             idem: Idempotency { key: self.key.clone(), explicit: self.explicit, request_hash: self.request.clone() },
+            // A call that saw all that came before it.
+            seen: Some(i64::MAX),
             method: "GET".into(),
             origin: format!("https://{}", self.host),
             host: self.host.clone(),

@@ -3,12 +3,15 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
+pub mod attack;
 pub mod host;
 pub mod money;
+pub mod naive;
 pub mod seller;
 pub mod world;
 
 pub use host::{Era, Host, Link, Told};
 pub use money::{Naive, until, until_answered, until_state};
-pub use seller::{Gate, Hit, Reply, Seller};
+pub use naive::naive_msat;
+pub use seller::{Gate, Hit, Reply, Seller, token_for};
 pub use world::World;
