@@ -229,7 +229,8 @@ async fn money_that_waits_for_a_person_is_held_and_comes_back_with_a_no() {
     let (new, intent) = Wish::of(sat(70)).parts();
     let Begun::Awaiting(id) = book.ledger.begin(new, intent, true).await.unwrap() else { panic!("not asked") };
     book.no_room(&Wish::of(sat(31))).await;
-    assert!(book.ledger.arm(id, b"wire".to_vec(), 0).await.unwrap().is_none(), "nobody said yes yet");
+    let armed = book.ledger.arm(id, b"wire".to_vec(), 0).await.unwrap();
+    assert!(matches!(armed, bursar::ledger::Armed::Gone), "nobody said yes yet");
     book.is_sound().await;
     book.ledger.decide(id, false).await.unwrap();
     book.bought(&Wish::of(sat(100))).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bursar::ledger::{Begun, LimitSet, PurchaseId, Scope, SetBy, State};
+use bursar::ledger::{Armed, Begun, LimitSet, PurchaseId, Scope, SetBy, State};
 use proptest::prelude::*;
 
 use super::book::*;
@@ -188,7 +188,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Arm { which } => {
                 if let Some(b) = model.pick(which)
-                    && book.ledger.arm(b.id, b"wire".to_vec(), 0).await.unwrap().is_some()
+                    && matches!(book.ledger.arm(b.id, b"wire".to_vec(), 0).await.unwrap(), Armed::Committed(_))
                 {
                     prop_assert_eq!(b.state, State::AwaitingApproval);
                     b.state = State::Paying;
