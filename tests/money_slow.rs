@@ -1,6 +1,6 @@
 //! The one case in real time: a wallet that needs 75 seconds, with every deadline as it ships.
 //!
-//! Run with `cargo test --test money_slow -- --ignored`.
+//! Run with `cargo test -- --ignored _75_s_`.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{Seller, Told, World};
 /// join, one payment, and the id gives the data free of charge.
 #[tokio::test]
 #[ignore = "takes 90 seconds of real time"]
-async fn a_wallet_that_needs_seventy_five_seconds_is_paid_once() {
+async fn a_wallet_that_needs_75_s_is_paid_once() {
     let world = World::new().await;
     let seller = Seller::honest(world.node(), 21_000, r#"{"data":"a"}"#).await;
     world.wallet().next(Behaviour::slow_payment(75_000));
