@@ -147,9 +147,9 @@ fn offer(ask: Ask, body: Option<&Map<String, Value>>, remarks: &[String]) -> Off
             Way::Pay(Box::new(super::Pin::L402(Pin { scheme: ask.scheme.name().into(), token, invoice: text })));
     }
     if !invoice.untrusted_description.is_empty() {
-        offer
-            .remarks
-            .push(format!("the invoice describes itself (the seller's words): \"{}\"", invoice.untrusted_description));
+        // Its own quotation marks must not end ours.
+        let words = invoice.untrusted_description.replace('"', "'");
+        offer.remarks.push(format!("the invoice describes itself (the seller's words): \"{words}\""));
     }
     let price = invoice.amount;
     offer.remarks.extend(remarks.iter().map(|r| r.replace(PRICE, &price.to_string())));
