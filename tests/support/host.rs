@@ -203,6 +203,14 @@ impl Host {
         messages.filter(|m| m["method"] == method).collect()
     }
 
+    /// Sends one line as it is.
+    pub async fn send_line(&self, line: &str) {
+        let Some(stdin) = &self.stdin else { return };
+        let mut stdin = stdin.lock().await;
+        let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+        let _ = stdin.flush().await;
+    }
+
     fn with_meta(&self, mut params: Value) -> Value {
         if self.era == Era::Stateless {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
