@@ -9,6 +9,7 @@
 //! [`step`] decides, [`drive`] performs, the ledger remembers. Work goes on when the caller gives up: each purchase runs
 //! in a task of its own, and every call that means the same purchase waits for the same task.
 
+mod buy;
 pub mod choose;
 mod drive;
 mod fetch;
@@ -16,7 +17,9 @@ mod outcome;
 mod quote;
 mod request;
 pub mod results;
+mod resume;
 pub mod step;
+mod words;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,11 +32,11 @@ use std::{
 };
 
 pub use choose::OfferView;
-pub use fetch::NO_WALLET;
 pub use outcome::{No, Outcome, Report};
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
+pub use words::NO_WALLET;
 
 use crate::{
     clock::Clock,

@@ -1,0 +1,195 @@
+//! Buying: which offer, W1, and the payment.
+
+use tokio::sync::watch;
+
+use super::{
+    Flight, No, Purse, Report,
+    choose::{self, Terms, WalletTerms},
+    drive::kill_point,
+    fetch::Call,
+    words::{NO_WALLET, awaiting, ending, frozen, key_taken, no_room, with_advice},
+};
+use crate::{
+    ledger::{Begun, Intent, NewPurchase, PurchaseId},
+    money::Amount,
+    protocol::{
+        Offer, Pin, Way, World,
+        bolt11::{Invoice, InvoicePolicy},
+    },
+    wallet::{Bill, WalletError},
+};
+
+impl Purse {
+    /// Judges offers against wallet, limits and the operator's rules. Moves nothing.
+    pub(super) async fn judge<'o>(
+        &self,
+        call: &Call,
+        offers: &'o [Offer],
+    ) -> Result<Vec<(&'o Offer, choose::Verdict)>, No> {
+        let ledger = self.ledger().await?;
+        let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
+        let world = ledger.world().await?.and_then(|w| World::from_name(&w));
+        let wallet = match (self.wallet().await, self.wallet_world().await) {
+            (Ok(wallet), Ok(info)) => Ok((wallet, info)),
+            (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
+            (_, Err(e)) => Err(e.to_string()),
+            (Err(e), _) => Err(e.to_string()),
+        };
+        let pays = |offer: &Offer| wallet.as_ref().is_ok_and(|(w, _)| w.pays(offer.rail));
+        let fee_cap = |price: Amount| wallet.as_ref().map_or(price, |(w, _)| w.fee_cap(price));
+        let terms = Terms {
+            now_s: self.0.clock.now_s(),
+            invoices: InvoicePolicy { max_life_s: self.0.config.max_invoice_life_s, ..InvoicePolicy::default() },
+            max_price: call.max_price,
+            budgets: &budgets,
+            seller: self.seller_forbidden(&call.request.host()),
+            wallet: match &wallet {
+                Ok((_, info)) => {
+                    let network = info.network.as_deref();
+                    Ok(WalletTerms { pays: &pays, world: info.world, network, fee_cap: &fee_cap })
+                }
+                Err(why) => Err(why.clone()),
+            },
+            world,
+        };
+        Ok(offers.iter().map(|offer| (offer, choose::judge(offer, &terms))).collect())
+    }
+
+    pub(super) fn seller_forbidden(&self, host: &str) -> Option<String> {
+        let config = &self.0.config;
+        if config.deny_hosts.iter().any(|h| h == host) {
+            return Some(format!("the operator's config forbids paying {host}"));
+        }
+        if !config.allow_hosts.is_empty() && !config.allow_hosts.iter().any(|h| h == host) {
+            return Some(format!(
+                "the operator's config names the hosts that may be paid, and {host} is not among them"
+            ));
+        }
+        None
+    }
+
+    /// Chooses, commits W1, pays, redeems.
+    pub(super) async fn buy(
+        &self,
+        call: &Call,
+        seen: Option<i64>,
+        offers: &[Offer],
+        because: &[String],
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Report, No> {
+        if self.closing() {
+            return Err(ending());
+        }
+        if offers.is_empty() {
+            return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
+        }
+        let judged = self.judge(call, offers).await?;
+        let Some((offer, mut why)) = choose::choose(&judged) else {
+            let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
+            let (code, say) = worst
+                .filter_map(|(_, v)| v.as_ref().err())
+                .next()
+                .cloned()
+                .unwrap_or(("not_payable", "no offer can be paid".into()));
+            return Err(No { code, say: with_advice(code, say) });
+        };
+        if !because.is_empty() {
+            why = format!("{}; {why}", because.join("; "));
+        }
+        let wallet = self.wallet().await.map_err(No::from)?;
+        let world = self.wallet_world().await?.world;
+        let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
+            return Err(No::new("not_payable", "the offer has no price"));
+        };
+        let bill = bill_of(pin)?;
+        let Bill::Bolt11 { expires_at, .. } = &bill;
+        self.doubt_failures().await?;
+        let ask_a_person =
+            self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
+        let prepared = if ask_a_person { None } else { Some(wallet.prepare(&bill).await?) };
+        if self.closing() {
+            return Err(ending());
+        }
+        let id = PurchaseId::random();
+        let intent = Intent {
+            purchase: id,
+            n: 0,
+            protocol: offer.protocol.name().into(),
+            rail: offer.rail.to_string(),
+            network: offer.network.clone(),
+            asset: offer.asset.clone(),
+            payee: offer.payee.clone(),
+            rail_key: offer.rail_key.clone(),
+            wallet: wallet.id(),
+            price,
+            fee_cap: wallet.fee_cap(price),
+            liability_until: *expires_at,
+            resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
+            pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
+            wire: prepared.map(|p| p.wire).unwrap_or_default(),
+        };
+        let new = NewPurchase {
+            id,
+            principal: call.caller.principal.clone(),
+            session_key: call.caller.session_key.clone(),
+            idem: call.idem.clone(),
+            seen,
+            method: call.request.method.to_string(),
+            origin: call.request.origin.to_string(),
+            host: call.request.host(),
+            path: call.request.url.path().to_owned(),
+            request: call.request.to_bytes(),
+            purpose: call.purpose.clone(),
+            max_price: call.max_price,
+            chosen_why: why,
+            wallet_id: wallet.id(),
+            world: world.name().into(),
+        };
+        let ledger = self.ledger().await?;
+        kill_point("before_w1");
+        let begun = ledger.begin(new, intent, ask_a_person).await?;
+        kill_point("after_w1");
+        match begun {
+            Begun::Committed(intent) => Ok(self.finish(*intent, flight).await),
+            Begun::Awaiting(id) => match ledger.find(id).await? {
+                Some(standing) => Ok(awaiting(&standing)),
+                None => Err(No::new("ledger", format!("{id} is not in the ledger"))),
+            },
+            Begun::Exists(standing) => self.go_on(*standing, flight).await,
+            Begun::KeyTaken(id) => Err(key_taken(id)),
+            Begun::RailKeyTaken(id) => Err(No::new(
+                "invoice_reused",
+                format!("the seller's invoice was already used for {id}; an invoice is never paid twice"),
+            )),
+            Begun::NoRoom(no) => Err(no_room(&no)),
+            Begun::Frozen(why) => Err(frozen(&why)),
+            Begun::CoolingDown(id) => Err(No::new(
+                "seller_cooling_down",
+                format!(
+                    "this seller took the money of {id} and asked for more instead of delivering; it is not paid again \
+                     for 24 hours. Call fetch_paid with result_id {id} to ask for what was paid, free of charge"
+                ),
+            )),
+            Begun::TooManyUnknown(n) => Err(No::new(
+                "too_many_unknown",
+                format!("{n} payments to this host have no known outcome yet; no more are risked until they have"),
+            )),
+            Begun::OtherWorld(world) => Err(No::new(
+                "other_world",
+                format!("this ledger holds {world} money; use another BURSAR_HOME for the other world"),
+            )),
+        }
+    }
+}
+
+/// The bill that a pinned offer comes to.
+pub(super) fn bill_of(pin: &Pin) -> Result<Bill, No> {
+    let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
+    let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
+    Ok(Bill::Bolt11 {
+        invoice: text.to_owned(),
+        payment_hash: invoice.payment_hash,
+        amount: invoice.amount,
+        expires_at: invoice.expires_s,
+    })
+}

@@ -1,0 +1,215 @@
+//! Going on with a purchase that stands: after a crash, for an equal call, for its id, after a person said yes.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    Flight, No, Outcome, Purse, Report,
+    buy::bill_of,
+    drive::Ran,
+    words::{awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
+};
+use crate::{
+    ledger::{Armed, Committed, Intent, Standing, State},
+    money::Amount,
+    protocol::{
+        Pin,
+        bolt11::{Invoice, InvoicePolicy},
+    },
+};
+
+impl Purse {
+    /// Drives a committed purchase to its rest. From here on money may have left, so no error says that none did.
+    pub(super) async fn finish(&self, intent: Committed<Intent>, flight: &watch::Sender<Flight>) -> Report {
+        let id = intent.purchase;
+        match self.run(intent, flight).await {
+            Ok((standing, ran)) => self.report(&standing, ran).await,
+            Err(no) => unrecorded(id, &no),
+        }
+    }
+
+    /// Goes on with a purchase that stands, from wherever it stands.
+    pub(super) async fn go_on(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+        let (id, state) = (standing.id, standing.state);
+        flight.send_modify(|f| f.purchase = Some(id));
+        match self.go_on_from(standing, flight).await {
+            Err(no) if state.at_risk() || state.paid() && state != State::Delivered => Ok(unrecorded(id, &no)),
+            other => other,
+        }
+    }
+
+    pub(super) async fn go_on_from(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+        match standing.state {
+            State::Delivered => {
+                let stored = self.stored(&standing).await;
+                if stored.is_err() {
+                    // Its body has gone and this says so: from here on an equal call is a new request.
+                    self.answered(standing.id).await;
+                }
+                stored
+            }
+            State::AwaitingApproval if standing.approved_ms.is_some() => self.pay_approved(standing, flight).await,
+            State::AwaitingApproval => {
+                if standing.runs_out(self.0.clock.now_s()) {
+                    let ledger = self.ledger().await?;
+                    ledger.expire_awaiting().await?;
+                    let again = ledger.find(standing.id).await?.unwrap_or(standing);
+                    return Ok(self.report(&again, Ran::default()).await);
+                }
+                Ok(awaiting(&standing))
+            }
+            State::Late => Ok(self.report(&standing, Ran::default()).await),
+            State::Failed | State::Paying | State::Unknown | State::Paid | State::Undelivered => {
+                self.follow(standing, flight).await
+            }
+        }
+    }
+
+    /// Drives it if nobody else does; else waits for the process that does, and takes over when that one dies.
+    pub(super) async fn follow(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+        let ledger = self.ledger().await?;
+        let id = standing.id;
+        loop {
+            // To look at a failed one once more is harmless, whoever drove it.
+            if standing.state == State::Failed || ledger.claim(id).await? {
+                let Some(intent) = ledger.intent(id).await? else {
+                    return Err(No::new("ledger", format!("{id} has no intent")));
+                };
+                return Ok(self.finish(intent, flight).await);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            match ledger.find(id).await? {
+                Some(now) if now.state.at_risk() || now.state == State::Paid => {}
+                Some(now) => return Ok(self.report(&now, Ran::default()).await),
+                None => return Err(No::new("ledger", format!("{id} is not in the ledger"))),
+            }
+        }
+    }
+
+    /// A person said yes: exactly what was pinned is paid, if it still can be.
+    pub(super) async fn pay_approved(&self, standing: Standing, flight: &watch::Sender<Flight>) -> Result<Report, No> {
+        let ledger = self.ledger().await?;
+        let id = standing.id;
+        let Some(pinned) = ledger.intent(id).await? else {
+            return Err(No::new("ledger", format!("{id} has no intent")));
+        };
+        let pin: Pin = serde_json::from_slice(&pinned.pin).map_err(|e| No::new("ledger", e.to_string()))?;
+        let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
+        let invoice = pin.invoice().map(Invoice::read);
+        let over = match invoice {
+            Some(Ok(invoice)) => invoice.objections(self.0.clock.now_s(), &policy).into_iter().next().map(|o| o.say),
+            _ => Some("its invoice cannot be read back".into()),
+        };
+        if let Some(say) = over {
+            ledger.failed(id, &format!("approved too late: {say}")).await?;
+            let standing = ledger.find(id).await?.unwrap_or(standing);
+            return Ok(self.report(&standing, Ran::default()).await);
+        }
+        let wallet = self.wallet().await.map_err(No::from)?;
+        if wallet.id() != pinned.wallet {
+            return Err(No::new(
+                "other_wallet",
+                format!("{id} was approved for another wallet than the one set up now"),
+            ));
+        }
+        self.doubt_failures().await?;
+        let prepared = wallet.prepare(&bill_of(&pin)?).await?;
+        if self.closing() {
+            return Err(ending());
+        }
+        match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
+            Armed::Committed(intent) => Ok(self.finish(*intent, flight).await),
+            Armed::Frozen(why) => Err(frozen(&why)),
+            Armed::Gone => {
+                let standing = ledger.find(id).await?.unwrap_or(standing);
+                self.follow(standing, flight).await
+            }
+        }
+    }
+
+    pub(super) async fn stored(&self, standing: &Standing) -> Result<Report, No> {
+        let ledger = self.ledger().await?;
+        let row = ledger.result(&standing.principal, &standing.id.to_string()).await?.ok_or_else(gone)?;
+        let body = self.0.results.read(row).ok_or_else(gone)?;
+        let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
+        let mut report = Report::new(
+            Outcome::Stored,
+            format!(
+                "Nothing was paid now: this is the stored answer of {}, which cost {paid} (HTTP {}).",
+                standing.id, body.row.status
+            ),
+        );
+        report.purchase = Some(standing.id);
+        report.price = Some(standing.price);
+        report.paid_now = Some(Amount::zero(standing.price.currency()));
+        report.body = Some(Arc::new(body));
+        Ok(report)
+    }
+
+    /// The report of a purchase that rests.
+    pub(super) async fn report(&self, standing: &Standing, ran: Ran) -> Report {
+        let id = standing.id;
+        let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
+        let zero = Amount::zero(standing.price.currency());
+        let mut report = match standing.state {
+            State::Delivered if !ran.paid => match self.stored(standing).await {
+                Ok(report) => return report,
+                Err(no) => return no.report(),
+            },
+            State::Delivered => {
+                let status = standing.http_status.unwrap_or_default();
+                let but = if status >= 400 { ", which is an error, and the money is spent" } else { "" };
+                let moved = ran.body.as_ref().map(pointed);
+                Report::new(
+                    Outcome::Bought,
+                    format!(
+                        "Paid {} and {} fee over {} ({id}). The seller answered HTTP {status}{but}.{}",
+                        standing.spent,
+                        standing.fee,
+                        standing.rail,
+                        moved.unwrap_or_default()
+                    ),
+                )
+            }
+            State::Undelivered => Report {
+                code: Some("undelivered"),
+                ..Report::new(
+                    Outcome::Undelivered,
+                    format!(
+                        "Paid {paid} ({id}), and the seller has not delivered: {}. It is not paid again. An equal call, or \
+                         result_id {id}, shows it the same receipt again, free of charge.",
+                        standing.note.trim_end_matches('.')
+                    ),
+                )
+            },
+            State::Failed => Report {
+                code: Some("payment_failed"),
+                ..Report::new(
+                    Outcome::Failed,
+                    format!("Nothing was paid ({id}): {}.{}", standing.note, failed_advice(standing)),
+                )
+            },
+            State::Late => Report {
+                code: Some("late"),
+                ..Report::new(
+                    Outcome::Undelivered,
+                    format!(
+                        "{id} was taken for failed and settled after all: {paid} left the wallet. The wallet is frozen \
+                         until a person looks and runs: bursar approve {id}"
+                    ),
+                )
+            },
+            State::AwaitingApproval => awaiting(standing),
+            State::Paying | State::Unknown | State::Paid => pending(standing),
+        };
+        report.purchase = Some(id);
+        report.price = Some(standing.price);
+        if standing.state != State::AwaitingApproval && !standing.state.at_risk() {
+            report.paid_now = Some(if ran.paid { paid } else { zero });
+            report.fee = Some(if ran.paid { standing.fee } else { zero });
+        }
+        report.body = ran.body.map(Arc::new);
+        report
+    }
+}

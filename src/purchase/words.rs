@@ -1,0 +1,175 @@
+//! What callers are told, in sentences: what happened to the money, and what to do next.
+
+use super::{No, OfferView, Outcome, Report, results::Body};
+use crate::{
+    ledger::{NoRoom, PurchaseId, Standing, State},
+    money::Amount,
+};
+
+/// The report of a purchase that could not be driven or recorded further here.
+pub(super) fn unrecorded(id: PurchaseId, no: &No) -> Report {
+    Report {
+        purchase: Some(id),
+        code: Some("outcome_unknown"),
+        ..Report::new(
+            Outcome::Pending,
+            format!(
+                "{id} was begun and may have been paid, and it cannot be followed right now: {}. Its hold stays, and \
+                 nothing is paid twice. {}",
+                no.say.trim_end_matches('.'),
+                ask_again(id)
+            ),
+        )
+    }
+}
+
+/// What is said when no wallet is set up.
+pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr Wallet Connect string into BURSAR_NWC, or \
+     into the file wallet.nwc (mode 600) in Bursar's home";
+
+/// What calls have in common that wait for the same task. The request is part of it: a caller's own key may come with
+/// another one, which must not get this one's answer.
+pub(super) fn flight_key(principal: &str, idem_key: &str, request_hash: &str) -> String {
+    format!("{principal}\n{idem_key}\n{request_hash}")
+}
+
+pub(super) fn ending() -> No {
+    No::new("ending", "the server is ending; call again when it is back")
+}
+
+/// `why` begins with the id of the purchase that froze it.
+pub(super) fn frozen(why: &str) -> No {
+    let id = why.split(':').next().unwrap_or_default();
+    No::new(
+        "wallet_frozen",
+        format!("the wallet is frozen until a person looks ({why}); they run: bursar approve {id}"),
+    )
+}
+
+pub(super) fn gone() -> No {
+    No::new(
+        "result_gone",
+        "this answer is no longer kept (7 days, 256 MB at most); asking the seller again may cost money",
+    )
+}
+
+pub(super) fn key_taken(id: PurchaseId) -> No {
+    No::new(
+        "idempotency_key_taken",
+        format!("this idempotency_key belongs to {id}, which is another request; use another key"),
+    )
+}
+
+/// Where an answer points that was not followed, in the seller's own words.
+pub(super) fn pointed(body: &Body) -> String {
+    let say = |to: &String| {
+        let to = crate::protocol::text::clean(to, 500);
+        format!(" It points to another place, which was not followed: {to}.")
+    };
+    body.moved.as_ref().map(say).unwrap_or_default()
+}
+
+pub(super) fn ask_again(id: PurchaseId) -> String {
+    format!("Call fetch_paid with result_id {id} (without url) to hear more, free of charge.")
+}
+
+/// The report of a payment whose outcome is not known yet.
+pub(super) fn pending(standing: &Standing) -> Report {
+    let held = standing.price.plus(standing.fee_cap).unwrap_or(standing.price);
+    let id = standing.id;
+    let say = match standing.state {
+        State::Paying => format!("The payment of {} is under way ({id}); {held} are held for it.", standing.price),
+        State::Paid => format!("Paid {} ({id}); the seller has not answered yet.", standing.price),
+        _ => format!(
+            "Nobody knows yet whether {} left the wallet ({id}): {}. {held} stay held, and nothing is paid twice.",
+            standing.price, standing.note
+        ),
+    };
+    Report {
+        purchase: Some(id),
+        price: Some(standing.price),
+        held: Some(if standing.state == State::Paid { Amount::zero(held.currency()) } else { held }),
+        code: Some(if standing.state == State::Unknown { "outcome_unknown" } else { "pending" }),
+        ..Report::new(Outcome::Pending, format!("{say} {}", ask_again(id)))
+    }
+}
+
+pub(super) fn awaiting(standing: &Standing) -> Report {
+    let held = standing.price.plus(standing.fee_cap).unwrap_or(standing.price);
+    let id = standing.id;
+    Report {
+        purchase: Some(id),
+        price: Some(standing.price),
+        held: Some(held),
+        code: Some("needs_approval"),
+        ..Report::new(
+            Outcome::AwaitingApproval,
+            format!(
+                "Nothing was paid: {} is above what may be spent without a person. In a terminal they run \
+                 `bursar approve {id}` (or deny); after that, the same call buys it.",
+                standing.price
+            ),
+        )
+    }
+}
+
+pub(super) fn failed_advice(standing: &Standing) -> String {
+    let advice = match &standing.note {
+        n if n.contains("INSUFFICIENT_BALANCE") => " The wallet needs more money; a person can top it up.",
+        n if n.contains("QUOTA_EXCEEDED") => {
+            " The wallet's own budget for this connection is used up; a person can raise it there."
+        }
+        n if n.contains("RESTRICTED") || n.contains("UNAUTHORIZED") => {
+            " The wallet connection may not pay; a person can connect one that may."
+        }
+        n if n.contains("RATE_LIMITED") => " Call again later.",
+        _ if standing.explicit_key() => "",
+        _ => " Call again to try anew.",
+    };
+    let key =
+        if standing.explicit_key() { " This idempotency_key stays failed; use another idempotency_key." } else { "" };
+    format!("{advice}{key}")
+}
+
+pub(super) fn with_advice(code: &str, say: String) -> String {
+    match code {
+        "above_max_price" => format!("{say}. Call again with a higher max_price if it is worth that"),
+        "above_limit" | "budget_used_up" => format!("{say}. {RAISE}"),
+        _ => say,
+    }
+}
+
+const RAISE: &str = "A person can raise the limit up to the operator's ceiling in a terminal with `bursar budget set`";
+
+pub(super) fn no_room(no: &NoRoom) -> No {
+    match no {
+        NoRoom::NoCeiling(currency) => {
+            No::new("no_ceiling", format!("the operator set no ceiling for {currency}, so none of it is spent"))
+        }
+        NoRoom::Price { price, limit, ceiling } => No::new(
+            "above_limit",
+            format!("it costs {price}, above the limit of {limit} a purchase (ceiling {ceiling}). {RAISE}"),
+        ),
+        NoRoom::Left { scope, needs, left, limit, ceiling } => No::new(
+            "budget_used_up",
+            format!(
+                "it needs {needs} with its fee, and {left} of {limit} is left in the {} budget (ceiling {ceiling}). {RAISE}",
+                scope.name()
+            ),
+        ),
+    }
+}
+
+pub(super) fn why_none(offers: &[OfferView]) -> String {
+    match offers {
+        [] => "The seller asks for payment in no way that Bursar knows.".into(),
+        offers => format!("It cannot be paid: {}.", offers[0].why.trim_end_matches('.')),
+    }
+}
+
+impl No {
+    /// The report of a task that died: what was paid stands in the ledger, so it does not say that nothing was.
+    pub(super) fn lost(self) -> Report {
+        Report { code: Some(self.code), ..Report::new(Outcome::Pending, self.say) }
+    }
+}
