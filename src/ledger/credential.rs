@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::LedgerError;
+use super::{Ledger, LedgerError};
 
 /// A credential that may be tried.
 #[derive(Clone)]
@@ -107,4 +107,30 @@ pub(super) fn learn(conn: &Connection, now_ms: u64, id: i64, path: &str, verdict
         params![id, path, text, now_ms as i64],
     )?;
     Ok(())
+}
+
+impl Ledger {
+    /// The one credential worth trying for a path.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn credential(
+        &self,
+        principal: &str,
+        origin: &str,
+        path: &str,
+    ) -> Result<Option<StoredCredential>, LedgerError> {
+        let (principal, origin, path) = (principal.to_owned(), origin.to_owned(), path.to_owned());
+        let now_s = self.now() / 1000;
+        self.0.writer.read(move |conn| best(conn, now_s, &principal, &origin, &path)).await
+    }
+
+    /// Remembers what a path said to a credential.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn learn(&self, credential: i64, path: &str, verdict: Verdict) -> Result<(), LedgerError> {
+        let (path, now) = (path.to_owned(), self.now());
+        self.0.writer.write(move |conn| learn(conn, now, credential, &path, verdict)).await
+    }
 }

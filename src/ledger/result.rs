@@ -2,12 +2,35 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{LedgerError, PurchaseId, purchase::StoredResult};
+use super::{Ledger, LedgerError, PurchaseId, session};
 
 /// Bodies are kept this long ...
 const KEEP_MS: i64 = 7 * 24 * 3600 * 1000;
 /// ... and up to this many bytes together.
 const KEEP_BYTES: i64 = 256 * 1024 * 1024;
+
+/// What a seller's answer left behind, to be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredResult {
+    /// The purchase's id, or `r_` and 26 characters.
+    pub result_id: String,
+    /// The URL that answered, without its query.
+    pub url: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type, cleaned.
+    pub content_type: String,
+    /// The body's size in bytes, as stored.
+    pub size: u64,
+    /// Its SHA-256, lower-case hex.
+    pub sha256: String,
+    /// Whether the seller sent more than was kept.
+    pub cut: bool,
+    /// When it was stored, unix milliseconds.
+    pub created_ms: i64,
+    /// When its body was removed, if it was.
+    pub gone_ms: Option<i64>,
+}
 
 pub(super) fn insert(
     conn: &Connection,
@@ -71,4 +94,44 @@ pub(super) fn prune(conn: &Connection, now_ms: u64) -> Result<Vec<String>, Ledge
     )?;
     let ids = statement.query_map(params![now_ms as i64, now_ms as i64 - KEEP_MS, KEEP_BYTES], |r| r.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
+}
+
+impl Ledger {
+    /// Remembers an answer that cost nothing, so that its pages can be read.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn keep_free_result(
+        &self,
+        principal: &str,
+        session_key: &str,
+        result: StoredResult,
+    ) -> Result<(), LedgerError> {
+        let (principal, key, now) = (principal.to_owned(), session_key.to_owned(), self.now());
+        self.0
+            .writer
+            .write(move |conn| {
+                let session = session::running(conn, &principal, &key, now)?.map(|s| s.id).unwrap_or_default();
+                insert(conn, &principal, &session, None, &result)
+            })
+            .await
+    }
+
+    /// A stored answer of this principal.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn result(&self, principal: &str, id: &str) -> Result<Option<StoredResult>, LedgerError> {
+        let (principal, id) = (principal.to_owned(), id.to_owned());
+        self.0.writer.read(move |conn| find(conn, &principal, &id)).await
+    }
+
+    /// Marks answers that are too old or too many as gone; returns their names, so that the files can be removed.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn prune_results(&self) -> Result<Vec<String>, LedgerError> {
+        let now = self.now();
+        self.0.writer.write(move |conn| prune(conn, now)).await
+    }
 }
