@@ -356,8 +356,8 @@ impl Config {
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
         let wrong = |say: String| ConfigError::Wrong { path: path.clone(), say };
-        let file: ConfigFile = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        let mut config = Config::from_file(home, &file).map_err(wrong)?;
+        let file: ConfigFile = toml::from_str(&text).map_err(|e| wrong(misread(&text, &e)))?;
+        let mut config = Config::from_file(home, &file).map_err(|say| wrong(without_values(&say)))?;
         if env_flag("BURSAR_ALLOW_LOOPBACK") {
             config.http.allow_loopback = true;
         }
@@ -379,6 +379,10 @@ impl Config {
             let amount = Currency::from_code(code).and_then(|c| Amount::parse_in(c, text).ok());
             let amount = amount.ok_or_else(|| format!("approval.above.{code}: {text:?} is not an amount"))?;
             approval_above.insert(amount.currency(), amount);
+        }
+        let nwc_file = file.wallet.nwc_file.as_deref().unwrap_or(Path::new(""));
+        if nwc_file.to_string_lossy().starts_with("nostr+wallet") {
+            return Err("wallet.nwc_file names a file, and it is in that file that the wallet's string goes".into());
         }
         let waits = Waits::default();
         let long = Duration::from_secs(3600);
@@ -410,6 +414,20 @@ impl Config {
             home,
         })
     }
+}
+
+/// What is wrong with a TOML text and in which line. Never the line itself: somebody may have put the wallet string there.
+fn misread(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    let line = line.map(|n| format!("line {n}: ")).unwrap_or_default();
+    format!("{line}{}", without_values(error.message()))
+}
+
+/// A sentence about the config without what the file says, where that could be a wallet string: a long word.
+fn without_values(say: &str) -> String {
+    let words = say.lines().next().unwrap_or_default().split(' ');
+    let word = |word: &str| if word.chars().count() > 60 { "...".to_owned() } else { word.to_owned() };
+    words.map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The home: `BURSAR_HOME`, else the platform's data folder.

@@ -300,7 +300,7 @@ impl Run<'_> {
             return Ok(failed("what the wallet gave does not make a credential".into()));
         };
         kill_point("before_redeem");
-        let answer = match self.purse.send(&request, Some(credential)).await {
+        let answer = match self.purse.send(&request, Some(credential.clone())).await {
             Ok(answer) => answer,
             Err(http::Error::Refused { say, .. }) => return Ok(failed(say)),
             Err(http::Error::Failed { sent, say }) => {
@@ -309,7 +309,10 @@ impl Run<'_> {
         };
         kill_point("after_redeem");
         let status = answer.status;
-        self.body = Some(Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms()));
+        let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
+        body.mask(&credential);
+        // Another demand for payment is nothing that was bought, and often repeats the token.
+        self.body = Some(body).filter(|_| status != 402);
         Ok(match status {
             401 | 402 => Input::SellerAskedAgain(status),
             403 | 407 | 408 | 425 | 429 => {

@@ -246,7 +246,10 @@ impl Purse {
         free_tier: bool,
     ) -> Result<Report, No> {
         let now = self.0.clock.now_ms();
-        let body = Results::body(free_id(), &answer, now);
+        let mut body = Results::body(free_id(), &answer, now);
+        if let Some(credential) = token.as_ref().and_then(|t| quote::credential_of(&t.pin, &t.proof)) {
+            body.mask(&credential);
+        }
         let status = answer.status;
         let (outcome, say) = match &token {
             Some(token) => {
