@@ -269,7 +269,6 @@ impl Purse {
             None if free_tier => (Outcome::Free, "Nothing was paid: the seller's free tier answered".into()),
             None => (Outcome::Free, "Nothing was paid: no payment was asked for".into()),
         };
-        let mut body = body;
         if body.wants_keeping() {
             let (results, copy) = (self.0.results.clone(), body.clone());
             let written = tokio::task::spawn_blocking(move || results.write(&copy)).await;

@@ -5,21 +5,51 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Outcome, Purse, Report,
+    Caller, Flight, No, Outcome, Purse, Report,
     buy::bill_of,
     drive::Ran,
     words::{awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
 };
 use crate::{
-    ledger::{Armed, Committed, Intent, Standing, State},
+    ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
         Pin,
         bolt11::{Invoice, InvoicePolicy},
+        text::clean,
     },
 };
 
 impl Purse {
+    /// What a person is asked about a purchase that waits for one; `None` when it does not wait. Everything in it that
+    /// somebody else wrote was cleaned, and is quoted.
+    pub async fn question(&self, caller: &Caller, id: PurchaseId) -> Option<String> {
+        let found = self.ledger().await.ok()?.find(id).await.ok()??;
+        let p = Some(found).filter(|p| p.principal == caller.principal && p.state == State::AwaitingApproval)?;
+        let fee = if p.fee_cap.is_zero() { String::new() } else { format!(" (and at most {} fee)", p.fee_cap) };
+        let why = if p.purpose.is_empty() { String::new() } else { format!(" The agent says why: \"{}\".", p.purpose) };
+        let path = clean(&p.path, 120);
+        Some(format!("Pay {}{fee} over {} to {} for {} {path}?{why}", p.price, p.rail, p.host, p.method))
+    }
+
+    /// Writes down what a person said about a purchase of this principal that waits for one.
+    ///
+    /// # Errors
+    /// It does not wait, or is somebody else's, or the ledger cannot be written.
+    pub async fn decide(&self, caller: &Caller, id: &str, yes: bool) -> Result<(), No> {
+        let over = || No::new("nothing_to_approve", format!("{id} waits for nobody any more"));
+        let id: PurchaseId = id.parse().map_err(|_| over())?;
+        let ledger = self.ledger().await?;
+        let found = ledger.find(id).await?.filter(|p| p.principal == caller.principal);
+        if found.is_none_or(|p| p.state != State::AwaitingApproval) {
+            return Err(over());
+        }
+        match ledger.decide(id, yes).await? {
+            Decided::Approved(_) | Decided::Denied(_) => Ok(()),
+            _ => Err(over()),
+        }
+    }
+
     /// Drives a committed purchase to its rest. From here on money may have left, so no error says that none did.
     pub(super) async fn finish(&self, intent: Committed<Intent>, flight: &watch::Sender<Flight>) -> Report {
         let id = intent.purchase;

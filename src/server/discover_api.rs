@@ -127,5 +127,11 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
         Err(said) => return said,
     };
     let (output, blocks, is_error) = look(&purse, &caller, &args, None).await;
-    Said { blocks, structured: serde_json::to_value(&output).unwrap_or_default(), is_error, hands_over: None }
+    Said {
+        blocks,
+        structured: serde_json::to_value(&output).unwrap_or_default(),
+        is_error,
+        hands_over: None,
+        asks: None,
+    }
 }

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Refusal, Said, Teller, arguments,
+    Refusal, Said, Teller,
+    approval::Question,
+    arguments,
     page::{Format, Page, page},
 };
 use crate::{
@@ -184,10 +186,23 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value, teller: Tel
     let mut output = Output::new(&report, args.offset, args.format);
     add_left(&mut output, &purse, &caller).await;
     let hands_over = report.purchase.filter(|_| report.body.is_some() && report.outcome != Outcome::Undelivered);
+    let asks = match report.purchase.filter(|_| report.outcome == Outcome::AwaitingApproval) {
+        Some(id) => purse.question(&caller, id).await.map(|say| Box::new(Question::Buy { id: id.to_string(), say })),
+        None => None,
+    };
     Said {
         blocks: output.blocks(),
         structured: serde_json::to_value(&output).unwrap_or_default(),
         is_error: report.is_error(),
         hands_over,
+        asks,
     }
+}
+
+/// Writes down what a person answered through the host.
+pub(super) async fn decide(purse: &Purse, caller: &Caller, id: &str, yes: bool) -> Result<(), Said> {
+    purse.decide(caller, id, yes).await.map_err(|no| {
+        let say = format!("Nothing was paid: {}.", no.say.trim_end_matches('.'));
+        Said::wrong::<Output>(no.code, say)
+    })
 }

@@ -3,6 +3,7 @@
 //! One file a tool: its arguments, its structured output, the words the model reads. Descriptions are in `tools/`,
 //! schemas are generated into `schemas/`.
 
+mod approval;
 pub mod discover_api;
 pub mod fetch_paid;
 pub mod get_balance;
@@ -20,9 +21,9 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams,
-        GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ReadResourceRequestParams,
-        ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
+        GetPromptResponse, Implementation, InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -35,6 +36,7 @@ use crate::{
     ledger::PurchaseId,
     purchase::{Caller, Purse},
 };
+use approval::{Answer, Approval, Channel, Question};
 use handed::Handed;
 
 /// What a host tells its model about us, before any tool is loaded.
@@ -47,6 +49,7 @@ pub struct Server {
     purse: Purse,
     caller: Caller,
     handed: Handed,
+    approval: Approval,
 }
 
 /// What a tool gives back: text for the model, facts for programs.
@@ -59,6 +62,8 @@ pub struct Said {
     pub is_error: bool,
     /// The purchase whose answer is handed over with this.
     pub hands_over: Option<PurchaseId>,
+    /// What a person would have to say yes to.
+    asks: Option<Box<Question>>,
 }
 
 /// What a tool's structured output is when there is nothing to tell but why not: it keeps the tool's own shape.
@@ -71,8 +76,14 @@ impl Said {
     fn wrong<O: Refusal>(code: &str, say: impl Into<String>) -> Said {
         let say = say.into();
         let structured = serde_json::to_value(O::refusal(code, say.clone())).unwrap_or_default();
-        Said { blocks: vec![say], structured, is_error: true, hands_over: None }
+        Said { blocks: vec![say], structured, is_error: true, hands_over: None, asks: None }
     }
+}
+
+/// How a call ends: with an answer, or with a question to a person.
+enum Heard {
+    Said(Said),
+    Asks(Box<InputRequiredResult>),
 }
 
 /// Reports progress of one call.
@@ -89,7 +100,85 @@ impl Server {
     /// A server that opens nothing yet.
     pub fn new(purse: Purse, caller: Caller) -> Server {
         let handed = Handed::new(purse.clone());
-        Server { purse, caller, handed }
+        Server { purse, caller, handed, approval: Approval::new() }
+    }
+
+    /// One call of a tool, with the person's word where it needs one and the host can get it.
+    async fn call(
+        &self,
+        request: CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+        teller: Teller,
+    ) -> Option<Heard> {
+        let name = request.name.into_owned();
+        let arguments = request.arguments.map(Value::Object).unwrap_or_default();
+        let bound = approval::bound_to(&name, &arguments, &self.caller.principal);
+        if let Some(state) = &request.request_state {
+            return Some(match self.approval.open(state, request.input_responses.as_ref(), &bound) {
+                Ok((question, answer)) => Heard::Said(self.decided(&name, arguments, question, answer, teller).await?),
+                Err(_) => Heard::Said(Said::wrong::<fetch_paid::Output>(
+                    "stale_approval",
+                    "Nothing was paid: this answer belongs to another question, was used before, or came too late. \
+                     Calling again without it asks anew.",
+                )),
+            });
+        }
+        let said = self.run(&name, arguments.clone(), teller.clone()).await?;
+        let Some(question) = said.asks.as_deref().cloned() else { return Some(Heard::Said(said)) };
+        Some(match self.approval.channel(context) {
+            None => Heard::Said(said),
+            Some(Channel::Retry) => match self.approval.input_required(&question, &bound) {
+                Some(required) => Heard::Asks(Box::new(required)),
+                None => Heard::Said(said),
+            },
+            Some(Channel::Request) => {
+                teller.tell("waiting for a person".into());
+                match self.approval.ask(context, &question).await {
+                    Answer::None => Heard::Said(said),
+                    answer => Heard::Said(self.decided(&name, arguments, question, answer, teller).await?),
+                }
+            }
+        })
+    }
+
+    /// Goes on with a call after a person answered, or did not.
+    async fn decided(
+        &self,
+        name: &str,
+        arguments: Value,
+        question: Question,
+        answer: Answer,
+        teller: Teller,
+    ) -> Option<Said> {
+        let (purse, caller) = (self.purse.clone(), self.caller.clone());
+        match (question, answer) {
+            (Question::Buy { id, .. }, Answer::Yes) => match fetch_paid::decide(&purse, &caller, &id, true).await {
+                Ok(()) => self.run(name, arguments, teller).await,
+                Err(said) => Some(said),
+            },
+            (Question::Buy { id, .. }, Answer::No) => {
+                Some(match fetch_paid::decide(&purse, &caller, &id, false).await {
+                    Ok(()) => {
+                        let say = format!("Nothing was paid: a person said no to {id}.");
+                        Said::wrong::<fetch_paid::Output>("denied", say)
+                    }
+                    Err(said) => said,
+                })
+            }
+            // Nobody said yes: the purchase still waits, and its report says where else it can be approved.
+            (Question::Buy { id, .. }, Answer::None) => {
+                let again = serde_json::json!({ "result_id": id });
+                self.run("fetch_paid", again, teller).await
+            }
+            (Question::Raise { scope, to, .. }, Answer::Yes) => {
+                Some(set_budget::raise(&purse, &caller, scope, to).await)
+            }
+            (Question::Raise { .. }, Answer::No) => Some(Said::wrong::<set_budget::Output>(
+                "denied",
+                "Nothing changed: a person said no to a higher limit.",
+            )),
+            (Question::Raise { .. }, Answer::None) => self.run(name, arguments, teller).await,
+        }
     }
 
     /// Runs one tool in a task of its own, so that a panic in it is an answer and not a silence.
@@ -186,17 +275,19 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let (teller, news) = watch::channel(String::new());
         report_progress(&context, news);
-        let arguments = request.arguments.map(Value::Object).unwrap_or_default();
-        let run = self.run(&request.name, arguments, Teller(teller));
-        let said = tokio::select! {
-            said = run => said,
+        let name = request.name.clone();
+        let heard = tokio::select! {
+            heard = self.call(request, &context, Teller(teller)) => heard,
             // The purchase goes on; nobody hears this answer, so it does not count as handed over.
             () = context.ct.cancelled() => {
-                Some(Said::wrong::<fetch_paid::Output>("cancelled", "The call was cancelled; what it began goes on."))
+                let say = "The call was cancelled; what it began goes on.";
+                Some(Heard::Said(Said::wrong::<fetch_paid::Output>("cancelled", say)))
             }
         };
-        let Some(said) = said else {
-            return Err(ErrorData::invalid_params(format!("there is no tool named {:?}", request.name), None));
+        let said = match heard {
+            Some(Heard::Said(said)) => said,
+            Some(Heard::Asks(required)) => return Ok(CallToolResponse::InputRequired(*required)),
+            None => return Err(ErrorData::invalid_params(format!("there is no tool named {name:?}"), None)),
         };
         if let Some(id) = said.hands_over.filter(|_| !context.ct.is_cancelled()) {
             self.handed.expect(&context.id, id);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Refusal, Said, arguments, get_balance::LimitView, get_balance::refused};
+use super::{Refusal, Said, approval::Question, arguments, get_balance::LimitView, get_balance::refused};
 use crate::{
     ledger::{LimitSet, Scope, SetBy},
     money::Amount,
@@ -126,15 +126,34 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
     };
     let scope = Scope::from(args.scope);
     match purse.set_limit(&caller, scope, args.limit, SetBy::Model).await {
-        Ok(set) => {
-            let output = Output::new(&set, scope, args.limit);
-            Said {
-                blocks: vec![output.say.clone()],
-                structured: serde_json::to_value(&output).unwrap_or_default(),
-                is_error: output.outcome != "set",
-                hands_over: None,
-            }
-        }
+        Ok(set) => said(&set, scope, args.limit),
         Err(no) => refused::<Output>(no),
+    }
+}
+
+/// Raises a limit after a person said yes, up to the ceiling.
+pub(super) async fn raise(purse: &Purse, caller: &Caller, scope: Scope, to: Amount) -> Said {
+    match purse.set_limit(caller, scope, to, SetBy::Human).await {
+        Ok(set) => Said { asks: None, ..said(&set, scope, to) },
+        Err(no) => refused::<Output>(no),
+    }
+}
+
+fn said(set: &LimitSet, scope: Scope, to: Amount) -> Said {
+    let output = Output::new(set, scope, to);
+    let asks = match set {
+        LimitSet::NeedsAPerson { before, .. } => Some(Box::new(Question::Raise {
+            scope,
+            to,
+            say: format!("The agent asks to raise its {} limit from {} to {to}. Allow it?", scope.name(), before.limit),
+        })),
+        _ => None,
+    };
+    Said {
+        blocks: vec![output.say.clone()],
+        structured: serde_json::to_value(&output).unwrap_or_default(),
+        is_error: output.outcome != "set",
+        hands_over: None,
+        asks,
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, Command},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
 
 /// Which of MCP's two protocols is spoken.
@@ -42,6 +42,9 @@ pub struct Host {
     waiting: Waiting,
     next: AtomicI64,
     era: Era,
+    /// What this host says it can do.
+    pub capabilities: Value,
+    requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Value>>,
     /// Every line the server wrote to standard output.
     pub lines: Arc<Mutex<Vec<String>>>,
     /// Everything it wrote to standard error.
@@ -134,6 +137,7 @@ impl Host {
         let stderr = child.stderr.take().expect("stderr");
         let (waiting, lines, log) = (Waiting::default(), Arc::new(Mutex::new(Vec::new())), Arc::default());
         let (wait, seen) = (waiting.clone(), lines.clone());
+        let (asks, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut out = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = out.next_line().await {
@@ -143,6 +147,9 @@ impl Host {
                     seen.lock().unwrap().push(line);
                     break;
                 };
+                if message.get("method").is_some() && message.get("id").is_some() {
+                    let _ = asks.send(message.clone());
+                }
                 if message.get("method").is_none()
                     && let Some(id) = message["id"].as_i64()
                     && let Some(reply) = wait.lock().unwrap().remove(&id)
@@ -162,13 +169,14 @@ impl Host {
                 written.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
             }
         });
-        Host { child, stdin, waiting, next: AtomicI64::new(1), era, lines, log }
+        let (capabilities, requests) = (json!({}), tokio::sync::Mutex::new(requests));
+        Host { child, stdin, waiting, next: AtomicI64::new(1), era, capabilities, requests, lines, log }
     }
 
     /// The handshake, where this era has one.
     pub async fn hello(&mut self) {
         if self.era == Era::Handshake {
-            let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+            let params = json!({ "protocolVersion": "2025-11-25", "capabilities": self.capabilities,
                                  "clientInfo": { "name": "test", "version": "1" } });
             let answer = self.request("initialize", params).await.expect("the server answers initialize");
             assert_eq!(answer["result"]["serverInfo"]["name"], "bursar", "{answer}");
@@ -187,6 +195,24 @@ impl Host {
         let mut stdin = stdin.lock().await;
         let _ = stdin.write_all(bytes).await;
         let _ = stdin.flush().await;
+    }
+
+    /// Starts the server as a host that can put forms to a person.
+    pub async fn start_with_forms(envs: &[(String, String)], era: Era) -> Host {
+        let mut host = Host::spawn(envs, era);
+        host.capabilities = json!({ "elicitation": {} });
+        host.hello().await;
+        host
+    }
+
+    /// The next request that the server makes of the host; `None` when it ended.
+    pub async fn asked(&self) -> Option<Value> {
+        self.requests.lock().await.recv().await
+    }
+
+    /// Answers a request of the server.
+    pub async fn answer(&self, request: &Value, result: Value) {
+        self.send(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).await;
     }
 
     /// Waits for the answer to an id that the test chose itself.
@@ -214,7 +240,7 @@ impl Host {
     fn with_meta(&self, mut params: Value) -> Value {
         if self.era == Era::Stateless {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
-            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
             params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "test", "version": "1" });
         }
         params

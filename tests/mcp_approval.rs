@@ -1,0 +1,226 @@
+//! A person's word, asked for through the host in both eras of MCP: what each answer does to the money.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Era, Host, Seller, Told, World};
+
+/// Above this a person is asked.
+const CONFIG: &str = "[approval]\nabove = { sat = \"50\" }";
+
+struct Scene {
+    world: World,
+    seller: Seller,
+    host: Host,
+    era: Era,
+}
+
+impl Scene {
+    async fn new(era: Era) -> Scene {
+        let world = World::with(CONFIG).await;
+        let seller = Seller::honest(world.node(), 80_000, r#"{"data":"dear"}"#).await;
+        let host = Host::start_with_forms(&world.envs(), era).await;
+        Scene { world, seller, host, era }
+    }
+
+    fn wish(&self) -> Value {
+        json!({ "url": self.seller.url("/dear"), "purpose": "a test of the person" })
+    }
+
+    /// Calls a tool and lets the person answer the question that comes: the question's message, and the tool's answer.
+    async fn call_and_answer(&self, tool: &str, arguments: Value, answer: Value) -> (String, Told) {
+        match self.era {
+            Era::Handshake => {
+                let (_, told) = self.host.begin_call(tool, arguments).await;
+                let asked = self.host.asked().await.expect("the server asks");
+                assert_eq!(asked["method"], "elicitation/create", "{asked}");
+                self.host.answer(&asked, answer).await;
+                let told = told.await.expect("an answer");
+                (message(&asked["params"]), Told { raw: told["result"].clone() })
+            }
+            Era::Stateless => {
+                let required = self.host.call(tool, arguments.clone()).await.raw;
+                assert_eq!(required["resultType"], "input_required", "{required}");
+                let asked = required["inputRequests"]["approval"]["params"].clone();
+                let told = self.retry(tool, arguments, &required["requestState"], answer).await;
+                (message(&asked), told)
+            }
+        }
+    }
+
+    async fn retry(&self, tool: &str, arguments: Value, state: &Value, answer: Value) -> Told {
+        let params = json!({ "name": tool, "arguments": arguments, "requestState": state,
+                             "inputResponses": { "approval": answer } });
+        let told = self.host.request("tools/call", params).await.expect("an answer");
+        Told { raw: told["result"].clone() }
+    }
+
+    async fn buy(&self, answer: Value) -> (String, Told) {
+        self.call_and_answer("fetch_paid", self.wish(), answer).await
+    }
+}
+
+fn message(params: &Value) -> String {
+    assert_eq!(params["requestedSchema"]["properties"]["approve"]["type"], "boolean", "{params}");
+    params["message"].as_str().unwrap_or_default().to_owned()
+}
+
+fn yes() -> Value {
+    json!({ "action": "accept", "content": { "approve": true } })
+}
+
+const ERAS: [Era; 2] = [Era::Handshake, Era::Stateless];
+
+#[tokio::test]
+async fn a_person_who_says_yes_through_the_host_buys_exactly_what_was_shown() {
+    for era in ERAS {
+        let scene = Scene::new(era).await;
+        let (asked, told) = scene.buy(yes()).await;
+        for part in ["80 sat", "127.0.0.1", "/dear", "a test of the person"] {
+            assert!(asked.contains(part), "{era:?}: {asked}");
+        }
+        assert_eq!(told.outcome(), "bought", "{era:?}: {}", told.text());
+        assert!(told.text().contains("dear"), "{}", told.text());
+        assert_eq!(scene.world.spent_msat(), 80_000, "{era:?}");
+        let invoices = scene.seller.hits().iter().filter(|h| !h.paid()).count();
+        assert_eq!(invoices, 1, "{era:?}: the invoice that was shown is the one that was paid");
+        scene.world.verify_money().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_says_no_pays_nothing_and_nothing_stays_held() {
+    for era in ERAS {
+        for no in [json!({ "action": "decline" }), json!({ "action": "accept", "content": { "approve": false } })] {
+            let scene = Scene::new(era).await;
+            let (_, told) = scene.buy(no).await;
+            assert!(told.is_error() && told.say().starts_with("Nothing was paid"), "{era:?}: {}", told.text());
+            assert!(told.say().contains("a person said no"), "{era:?}: {}", told.text());
+            assert_eq!(scene.world.spent_msat(), 0);
+            let balance = scene.host.call("get_balance", json!({})).await;
+            assert_eq!(balance.facts()["budgets"][1]["held"], "0 sat", "{}", balance.text());
+            scene.world.verify_money().await;
+        }
+    }
+}
+
+/// An answer that is no answer: dismissed, malformed, or of a client that accepts without showing anything.
+#[tokio::test]
+async fn whatever_is_not_a_clear_yes_pays_nothing_and_the_terminal_still_can() {
+    for era in ERAS {
+        for answer in [
+            json!({ "action": "cancel" }),
+            json!({ "action": "accept" }),
+            json!({ "action": "accept", "content": { "approve": "yes" } }),
+            json!({ "action": "accept", "content": [] }),
+            json!({ "nonsense": 1 }),
+        ] {
+            let scene = Scene::new(era).await;
+            let (_, told) = scene.buy(answer.clone()).await;
+            assert_eq!(told.outcome(), "awaiting_approval", "{era:?} {answer}: {}", told.text());
+            assert_eq!(scene.world.spent_msat(), 0, "{era:?} {answer}");
+            let (code, _, error) = scene.world.run(&["approve", told.purchase()]).await;
+            assert_eq!(code, 0, "{error}");
+            let told = scene.host.fetch(scene.wish()).await;
+            assert_eq!(told.outcome(), "bought", "{era:?} {answer}: {}", told.text());
+            assert_eq!(scene.world.spent_msat(), 80_000);
+            scene.world.verify_money().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_forms_is_told_the_terminal_command() {
+    let world = World::with(CONFIG).await;
+    let seller = Seller::honest(world.node(), 80_000, "{}").await;
+    for era in ERAS {
+        let host = world.host_in(era).await;
+        let told = host.fetch(json!({ "url": seller.url("/dear") })).await;
+        assert_eq!(told.outcome(), "awaiting_approval", "{}", told.text());
+        assert!(told.say().contains(&format!("bursar approve {}", told.purchase())), "{}", told.text());
+        assert!(host.close().await.success());
+    }
+    assert_eq!(world.spent_msat(), 0);
+}
+
+/// A client that accepts everything without a person spends up to the ceilings, and no further.
+#[tokio::test]
+async fn an_accept_without_a_person_never_goes_beyond_a_ceiling() {
+    for era in ERAS {
+        let scene = Scene::new(era).await;
+        let raise = |to: &str| json!({ "scope": "purchase", "limit": to });
+        let told = scene.host.call("set_budget", raise("6000 sat")).await;
+        assert_eq!(told.outcome(), "refused", "nobody is even asked: {}", told.text());
+        let (asked, told) = scene.call_and_answer("set_budget", raise("5000 sat"), yes()).await;
+        assert!(asked.contains("5000 sat") && asked.contains("1000 sat"), "{asked}");
+        assert_eq!(told.outcome(), "set", "{era:?}: {}", told.text());
+        let dear = Seller::honest(scene.world.node(), 5_001_000, "{}").await;
+        let told = scene.host.fetch(json!({ "url": dear.url("/too-dear") })).await;
+        assert_eq!(told.outcome(), "refused", "{era:?}: {}", told.text());
+        assert_eq!(scene.world.spent_msat(), 0);
+        scene.world.verify_money().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_refuses_a_higher_limit_leaves_it_as_it_was() {
+    for era in ERAS {
+        let scene = Scene::new(era).await;
+        let raise = json!({ "scope": "session", "limit": "9000 sat" });
+        let (_, told) = scene.call_and_answer("set_budget", raise, json!({ "action": "decline" })).await;
+        assert!(told.is_error() && told.say().starts_with("Nothing changed"), "{era:?}: {}", told.text());
+        let balance = scene.host.call("get_balance", json!({})).await;
+        assert_eq!(balance.facts()["budgets"][1]["limit"], "5000 sat", "{}", balance.text());
+    }
+}
+
+/// The state that a stateless client echoes is bound to its call and good once.
+#[tokio::test]
+async fn a_forged_replayed_or_moved_state_approves_nothing() {
+    let scene = Scene::new(Era::Stateless).await;
+    let required = scene.host.fetch(scene.wish()).await.raw;
+    let state = required["requestState"].clone();
+    let other = json!({ "url": scene.seller.url("/other"), "purpose": "a test of the person" });
+    let forged = json!(format!("{}A", state.as_str().unwrap()));
+    let raise = json!({ "scope": "purchase", "limit": "5000 sat" });
+    for (tool, arguments, state) in [
+        ("fetch_paid", other, state.clone()),
+        ("fetch_paid", scene.wish(), forged),
+        ("set_budget", raise, state.clone()),
+    ] {
+        let told = scene.retry(tool, arguments.clone(), &state, yes()).await;
+        assert!(told.is_error(), "{tool} {arguments}: {}", told.text());
+        assert_eq!(told.facts()["code"], "stale_approval", "{}", told.text());
+    }
+    assert_eq!(scene.world.spent_msat(), 0);
+    let told = scene.retry("fetch_paid", scene.wish(), &state, yes()).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    let again = scene.retry("fetch_paid", scene.wish(), &state, yes()).await;
+    assert_eq!(again.facts()["code"], "stale_approval", "{}", again.text());
+    assert_eq!(scene.world.spent_msat(), 80_000);
+    // A raise is good once as well: lowered again, it stays low.
+    let raise = json!({ "scope": "session", "limit": "9000 sat" });
+    let required = scene.host.call("set_budget", raise.clone()).await.raw;
+    let told = scene.retry("set_budget", raise.clone(), &required["requestState"], yes()).await;
+    assert_eq!(told.outcome(), "set", "{}", told.text());
+    scene.host.call("set_budget", json!({ "scope": "session", "limit": "100 sat" })).await;
+    let told = scene.retry("set_budget", raise, &required["requestState"], yes()).await;
+    assert_eq!(told.facts()["code"], "stale_approval", "{}", told.text());
+    let balance = scene.host.call("get_balance", json!({})).await;
+    assert_eq!(balance.facts()["budgets"][1]["limit"], "100 sat", "{}", balance.text());
+    scene.world.verify_money().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_while_the_person_thinks_buys_nothing() {
+    let scene = Scene::new(Era::Handshake).await;
+    let (id, told) = scene.host.begin_call("fetch_paid", scene.wish()).await;
+    let asked = scene.host.asked().await.expect("the server asks");
+    scene.host.cancel(id).await;
+    drop(told);
+    scene.host.answer(&asked, yes()).await;
+    let balance = scene.host.call("get_balance", json!({})).await;
+    assert_eq!(balance.facts()["awaiting_approval"].as_array().map(Vec::len), Some(1), "{}", balance.text());
+    assert_eq!(scene.world.spent_msat(), 0);
+    scene.world.verify_money().await;
+}
