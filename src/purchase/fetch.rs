@@ -358,7 +358,8 @@ impl Purse {
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
-        let bill = bill_of(pin)?;
+        let fee_cap = wallet.fee_cap(price);
+        let bill = bill_of(pin, fee_cap)?;
         let Bill::Bolt11 { expires_at, .. } = &bill;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
@@ -378,7 +379,7 @@ impl Purse {
             rail_key: offer.rail_key.clone(),
             wallet: wallet.id(),
             price,
-            fee_cap: wallet.fee_cap(price),
+            fee_cap,
             liability_until: *expires_at,
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
             pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
@@ -531,7 +532,7 @@ impl Purse {
                 format!("{id} was approved for another wallet than the one set up now"),
             ));
         }
-        let prepared = wallet.prepare(&bill_of(&pin)?).await?;
+        let prepared = wallet.prepare(&bill_of(&pin, pinned.fee_cap)?).await?;
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
             Some(intent) => Ok(self.finish(intent, flight).await),
             None => {
@@ -676,7 +677,7 @@ fn key_taken(id: PurchaseId) -> No {
     )
 }
 
-fn bill_of(pin: &Pin) -> Result<Bill, No> {
+fn bill_of(pin: &Pin, fee_cap: Amount) -> Result<Bill, No> {
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
     Ok(Bill::Bolt11 {
@@ -684,6 +685,7 @@ fn bill_of(pin: &Pin) -> Result<Bill, No> {
         payment_hash: invoice.payment_hash,
         amount: invoice.amount,
         expires_at: invoice.expires_s,
+        fee_cap,
     })
 }
 

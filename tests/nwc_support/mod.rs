@@ -260,7 +260,10 @@ impl World {
                     // Clocks differ, so a time in the filter would lose replies.
                     assert!(frame[2].get("since").is_none() && frame[2].get("until").is_none());
                     assert_eq!(frame[2]["authors"], json!([self.service.wallet.public_key().to_hex()]));
-                    if frame[2]["kinds"][0] == 13194 {
+                    if frame[2].get("#e").is_none() && frame[2]["kinds"][0] != 13194 {
+                        // All replies, or all notifications, for us and nobody else.
+                        assert_eq!(frame[2]["#p"], json!([self.service.client.public_key().to_hex()]));
+                    } else if frame[2]["kinds"][0] == 13194 {
                         for info in &self.manners.info {
                             say(&mut socket, json!(["EVENT", sub, info])).await;
                         }
@@ -338,6 +341,7 @@ pub fn bill() -> Bill {
         payment_hash: HASH.into(),
         amount: Amount::msat(10_000).unwrap(),
         expires_at: Timestamp::now().as_secs() + 600,
+        fee_cap: Amount::msat(10_000).unwrap(),
     }
 }
 
