@@ -82,8 +82,10 @@ impl NwcWallet {
         }
     }
 
-    /// Waits for a hint about a payment.
-    pub(super) async fn hint_of(&self, intent: &Intent) {
+    /// Waits for a hint about a payment. For tests: [`Wallet::hint`](crate::wallet::Wallet::hint) without the ledger's
+    /// word.
+    #[doc(hidden)]
+    pub async fn hint_of(&self, intent: &Intent) {
         let within = Instant::now() + self.read_timeout.max(Duration::from_secs(1));
         let described = timeout_at(within, self.described(within)).await;
         let hints = match (described, payment_hash(intent)) {
