@@ -245,8 +245,9 @@ impl NwcWallet {
             let said = self.ask("get_budget", json!({}), deadline).await;
             Ok(said.ok().as_ref().and_then(messages::budget))
         };
-        let ((described, _), about, balance, budget) =
-            tokio::try_join!(self.described(deadline), about, balance, budget)?;
+        let described = self.described(deadline);
+        // In this order: whoever waits for the description goes on in the same turn, so that all leaves in one flush.
+        let ((described, _), about, balance, budget) = tokio::try_join!(biased; described, about, balance, budget)?;
         let about = messages::about(&about);
         let world = messages::world(about.network.as_deref()).ok_or_else(|| {
             WalletError::Setup("the wallet is on a network that is neither bitcoin's nor a test network".into())
