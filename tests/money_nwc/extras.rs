@@ -137,6 +137,26 @@ async fn a_notification_alone_is_no_proof() {
     scene.world.verify().await;
 }
 
+/// While nobody knows, each pause between look-ups is longer than the one before; a notification ends it. Without that
+/// the answer here would be "pending".
+#[tokio::test]
+async fn a_notification_ends_the_pause_between_look_ups_of_a_purchase() {
+    let options = WalletOptions { notifications: true, ..WalletOptions::default() };
+    let scene = Scene::new("[waits]\nwallet = 1\nanswer = 20\nexit = 0.2\n", wallet(options)).await;
+    scene.warm().await;
+    scene.world.wallet().next(Behaviour { reply: bursar::sandbox::ReplySaid::Nothing, ..Behaviour::holds() });
+    let told = meanwhile(&scene, async {
+        // After the fourth look-up comes a pause of 15 s.
+        until("the fourth look-up", || scene.world.wallet().seen("lookup_invoice") == 4).await;
+        until("the subscription", || scene.world.sandbox.relay().subscriptions() == 3).await;
+        let hash = scene.world.wallet().in_flight().pop().expect("a payment in flight");
+        assert!(scene.world.wallet().release(&hash));
+    })
+    .await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    scene.paid_once(&told).await;
+}
+
 /// Between look-ups, the wallet's hint ends the pause; a stored one is heeded once.
 #[tokio::test]
 async fn a_hint_ends_the_pause_between_look_ups_once() {
