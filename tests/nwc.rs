@@ -83,8 +83,9 @@ async fn a_payment_is_subscribed_published_proved_and_closed() {
     // Hazard 18: the subscription of the description and the one of the payment are both closed.
     let lines = peer.until(|l| l.iter().filter(|(_, v, _)| v == "CLOSE").count() == 2).await;
     let verbs: Vec<&str> = lines.iter().map(|(_, verb, _)| verb.as_str()).collect();
-    assert_eq!(verbs, ["connect", "REQ", "CLOSE", "REQ", "EVENT", "CLOSE"], "one warm connection, REQ before EVENT");
-    let subs: Vec<&str> = [1, 2, 3, 5].map(|n| lines[n].2.as_str()).to_vec();
+    let expected = ["connect", "REQ", "REQ", "CLOSE", "REQ", "EVENT", "CLOSE"];
+    assert_eq!(verbs, expected, "one warm connection, one subscription for all replies, REQ before EVENT");
+    let subs: Vec<&str> = [2, 3, 4, 6].map(|n| lines[n].2.as_str()).to_vec();
     assert_eq!((subs[0], subs[2]), (subs[1], subs[3]), "each CLOSE names its own REQ");
 }
 
@@ -525,7 +526,7 @@ async fn a_reconnect_after_the_time_to_resend_only_listens() {
     let client = service.client(&[&peer.url], |o| o.clock = clock.clone());
     tokio::select! {
         said = buy(&client) => panic!("nobody answers: {said:?}"),
-        lines = peer.until(|l| l.iter().filter(|(n, v, _)| *n == 2 && v == "REQ").count() == 1) => {
+        lines = peer.until(|l| l.iter().filter(|(n, v, _)| *n == 2 && v == "REQ").count() == 2) => {
             assert_eq!(lines.iter().filter(|(_, v, _)| v == "EVENT").count(), 1);
         }
     }
@@ -826,7 +827,7 @@ async fn no_secret_reaches_a_trace_an_error_or_debug() {
         said.push(format!("{error} {error:?} {bad:?}"));
     }
     let traces = String::from_utf8_lossy(&heard.0.lock().unwrap()).into_owned();
-    assert!(traces.contains("connected to a wallet relay"), "the trace is captured: {traces}");
+    assert!(traces.contains("a wallet relay"), "the trace is captured: {traces}");
     let said = said.join("\n");
     let wallet = service.wallet.public_key().to_hex();
     for canary in [PREIMAGE, &secret, "canary-token", &wallet, "relay.example.com", "nostr+walletconnect"] {
@@ -839,8 +840,188 @@ async fn no_secret_reaches_a_trace_an_error_or_debug() {
     assert!(!traces.contains(INVOICE));
 }
 
+/// Hazard 19: whatever is asked at one time leaves in one write, REQ and EVENT together; from a second run on, together
+/// with the question for the description.
+#[tokio::test]
+async fn what_is_asked_at_one_time_leaves_in_one_write() {
+    let service = Service::new();
+    let methods = format!("{ALL} get_budget");
+    let manners = || Manners { info: vec![service.info(Some("nip44_v2"), &methods)], eose: true, ok: TAKEN };
+    let body = |asked: &Asked| match asked.method.as_str() {
+        "pay_invoice" => paid(),
+        "get_budget" => json!({"result": {"used_budget": 1000, "total_budget": 9000}}),
+        method => json!({"result_type": method, "result": {"balance": 7, "network": "regtest"}}),
+    };
+    for (floor, cold) in [(None, 2), (Some(Scheme::Nip44), 2)] {
+        let peer =
+            Peer::start(&service, manners(), move |s, asked| vec![Act::Send(s.reply(asked, &body(asked)))]).await;
+        let dial = Arc::new(Counting::default());
+        let client = service.client(&[&peer.url], |o| (o.dial, o.floor) = (dial.clone(), floor));
+        let info = client.info().await.unwrap();
+        let budget = info.budget.unwrap();
+        assert_eq!((budget.left(), budget.period.as_str()), (Amount::msat(8000).unwrap(), "never"));
+        // Without a floor: the description, then three questions at once. With one: all but the budget, then that.
+        let writes = dial.since();
+        let asked = writes.iter().filter(|w| w.contains("EVENT")).count();
+        assert_eq!(asked, if floor.is_some() { cold } else { 1 }, "{writes:?}");
+        assert_eq!(writes[0].contains("EVENT"), floor.is_some(), "{writes:?}");
+        client.info().await.unwrap();
+        let writes = dial.since();
+        let questions = writes.iter().find(|w| w.contains("EVENT")).unwrap();
+        assert!(questions.ends_with("REQ REQ REQ EVENT EVENT EVENT"), "{writes:?}");
+        assert!(settled(&buy(&client).await));
+        let writes = dial.since();
+        assert!(writes.iter().any(|w| w.ends_with("REQ EVENT")), "{writes:?}");
+        assert_eq!(writes.iter().filter(|w| w.contains("EVENT")).count(), 1, "{writes:?}");
+    }
+}
+
+/// The fee limit goes into the signed bytes where the wallet takes one, and only there.
+#[tokio::test]
+async fn the_fee_limit_is_in_the_signed_bytes_where_the_wallet_takes_one() {
+    let uri = format!("bitcoin:?lightning={INVOICE}");
+    for (methods, extensions, method, params) in [
+        ("pay_invoice", "", "pay_invoice", json!({"invoice": INVOICE})),
+        ("pay_invoice", "02", "pay_invoice", json!({"invoice": INVOICE})),
+        ("pay_invoice", "02 321", "pay_invoice", json!({"invoice": INVOICE, "max_fee": 10_000})),
+        ("pay_invoice pay", "", "pay", json!({"payment": uri, "max_fee": 10_000})),
+        ("pay", "321", "pay", json!({"payment": uri, "max_fee": 10_000})),
+        ("", "", "pay_invoice", json!({"invoice": INVOICE})),
+    ] {
+        let service = Service::new();
+        let tags = [("encryption", "nip44_v2"), ("extensions", extensions)];
+        let manners = Manners { info: vec![service.info_with(&tags, methods)], eose: true, ok: TAKEN };
+        let peer = Peer::start(&service, manners, move |s, asked| {
+            assert_eq!((asked.method.as_str(), &asked.params), (method, &params));
+            let mut body = paid();
+            body["result_type"] = method.into();
+            vec![Act::Send(s.reply(asked, &body))]
+        })
+        .await;
+        assert!(settled(&buy(&service.client(&[&peer.url], |_| {})).await), "{methods} {extensions}");
+    }
+}
+
+/// A `pay` that is on its way, or that failed, is not known to be anything until it is looked up; one that this
+/// connection may not use is not used again.
+#[tokio::test]
+async fn what_pay_says_without_proof_is_unknown_and_a_pay_that_is_barred_is_not_used_again() {
+    for (state, words) in [("pending", "on its way"), ("failed", "alone proves nothing"), ("settled", "no preimage")] {
+        let body = json!({"result_type": "pay", "result": {"state": state, "transaction_id": "t"}});
+        let service = Service::new();
+        let manners = Manners { info: vec![service.info(Some("nip44_v2"), "pay")], eose: true, ok: TAKEN };
+        let peer = Peer::start(&service, manners, move |s, asked| vec![Act::Send(s.reply(asked, &body))]).await;
+        let said = why(buy(&service.client(&[&peer.url], |_| {})).await);
+        assert!(said.contains(words), "{said}");
+    }
+    let service = Service::new();
+    let manners = Manners { info: vec![service.info(Some("nip44_v2"), "pay pay_invoice")], eose: true, ok: TAKEN };
+    let peer = Peer::start(&service, manners, |s, asked| match asked.method.as_str() {
+        "pay" => vec![Act::Send(s.reply(asked, &error("pay", "NOT_IMPLEMENTED")))],
+        _ => vec![Act::Send(s.reply(asked, &paid()))],
+    })
+    .await;
+    let client = service.client(&[&peer.url], |_| {});
+    assert_eq!(refused(buy(&client).await), ("NOT_IMPLEMENTED".into(), true));
+    assert!(settled(&buy(&client).await));
+}
+
+/// A reply that only the subscription for all replies to us delivers is heard, and one for another request is not.
+#[tokio::test]
+async fn a_reply_that_only_comes_by_our_key_is_heard() {
+    let service = Service::new();
+    let peer = Peer::scripted(&service, |s, asked| {
+        let elsewhere = nostr::event::EventId::from_slice(&[7; 32]).unwrap();
+        let text = error("pay_invoice", "QUOTA_EXCEEDED").to_string();
+        let stray = s.made(elsewhere, &s.wallet, 23195, true, &text);
+        let forged = s.made(asked.event.id, &Keys::generate(), 23195, true, &text);
+        [stray, forged, s.reply(asked, &paid())].map(Act::ByKey).into()
+    })
+    .await;
+    assert!(settled(&buy(&service.client(&[&peer.url], |_| {})).await));
+}
+
 fn error_of(asked: &Asked, code: &str) -> Value {
     error(&asked.method, code)
+}
+
+/// Counts what is written: the verbs of the frames in each write, in order.
+#[derive(Default)]
+struct Counting(Arc<Mutex<Vec<String>>>);
+
+impl Counting {
+    fn since(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+struct Counted(tokio::net::TcpStream, Arc<Mutex<Vec<String>>>);
+
+impl bursar::wallet::nwc::Dial for Counting {
+    fn dial<'a>(
+        &'a self,
+        relay: &'a url::Url,
+    ) -> bursar::wallet::Boxed<'a, std::io::Result<Box<dyn bursar::wallet::nwc::Wire>>> {
+        Box::pin(async move {
+            let to = relay.as_str().trim_start_matches("ws://").trim_end_matches('/');
+            let stream = tokio::net::TcpStream::connect(to).await?;
+            Ok(Box::new(Counted(stream, self.0.clone())) as Box<dyn bursar::wallet::nwc::Wire>)
+        })
+    }
+}
+
+/// The frames' verbs, unmasked; empty for the handshake.
+fn verbs(mut bytes: &[u8]) -> String {
+    let mut verbs = Vec::new();
+    while bytes.len() > 6 && bytes[0] == 0x81 {
+        let (length, head) = match bytes[1] & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+            short => (usize::from(short), 2),
+        };
+        let (mask, body) = (&bytes[head..head + 4], &bytes[head + 4..head + 4 + length]);
+        let text: Vec<u8> = body.iter().take(8).enumerate().map(|(n, b)| b ^ mask[n % 4]).collect();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        verbs.extend(text.split('"').nth(1).map(str::to_owned));
+        bytes = &bytes[head + 4 + length..];
+    }
+    verbs.join(" ")
+}
+
+impl tokio::io::AsyncRead for Counted {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        into: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl tokio::io::AsyncWrite for Counted {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let written = std::pin::Pin::new(&mut self.0).poll_write(cx, bytes);
+        if let std::task::Poll::Ready(Ok(n)) = &written {
+            assert_eq!(*n, bytes.len(), "a local socket takes it whole");
+            self.1.lock().unwrap().extend(Some(verbs(bytes)).filter(|v| !v.is_empty()));
+        }
+        written
+    }
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 /// Dials wherever a test points it, whatever the wallet string says, and can cut what it dialled.

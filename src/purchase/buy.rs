@@ -101,7 +101,8 @@ impl Purse {
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
-        let bill = bill_of(pin)?;
+        let fee_cap = wallet.fee_cap(price);
+        let bill = bill_of(pin, fee_cap)?;
         let Bill::Bolt11 { expires_at, .. } = &bill;
         self.doubt_failures().await?;
         let ask_a_person =
@@ -122,7 +123,7 @@ impl Purse {
             rail_key: offer.rail_key.clone(),
             wallet: wallet.id(),
             price,
-            fee_cap: wallet.fee_cap(price),
+            fee_cap,
             liability_until: *expires_at,
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
             pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
@@ -183,7 +184,7 @@ impl Purse {
 }
 
 /// The bill that a pinned offer comes to.
-pub(super) fn bill_of(pin: &Pin) -> Result<Bill, No> {
+pub(super) fn bill_of(pin: &Pin, fee_cap: Amount) -> Result<Bill, No> {
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
     Ok(Bill::Bolt11 {
@@ -191,5 +192,6 @@ pub(super) fn bill_of(pin: &Pin) -> Result<Bill, No> {
         payment_hash: invoice.payment_hash,
         amount: invoice.amount,
         expires_at: invoice.expires_s,
+        fee_cap,
     })
 }

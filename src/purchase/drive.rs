@@ -156,7 +156,7 @@ impl Run<'_> {
                 if self.looks > 0 || at.state == State::Unknown {
                     flight.send_modify(|f| f.progress = Progress::LookingUp);
                 }
-                tokio::time::sleep(pause).await;
+                self.pause(pause).await;
                 self.look_up().await
             }
             Effect::ConfirmNo(code) => {
@@ -207,6 +207,20 @@ impl Run<'_> {
             Ok(_) => Err("it was paid from another wallet than the one set up now".into()),
             Err(WalletError::None) => Err("the wallet it was paid from is no longer set up".into()),
             Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// Waits before a look-up, and no longer when the wallet hints that there is something to see.
+    async fn pause(&self, pause: Duration) {
+        let hint = async {
+            match self.wallet().await {
+                Ok(wallet) if !pause.is_zero() => wallet.hint(&self.intent).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = hint => {}
         }
     }
 

@@ -240,7 +240,14 @@ impl Purse {
         let (wallet, kind, frozen) = match self.wallet().await {
             Ok(wallet) => {
                 let known = ledger.known_wallet(&wallet.id()).await?;
-                (wallet.info().await, Some(wallet.kind()), known.and_then(|(_, _, frozen)| frozen))
+                let info = wallet.info().await;
+                // A purchase after this need not ask again.
+                if let Ok(info) = &info
+                    && self.0.world.set(info.clone()).is_ok()
+                {
+                    self.remember_wallet(wallet, info).await;
+                }
+                (info, Some(wallet.kind()), known.and_then(|(_, _, frozen)| frozen))
             }
             Err(e) => (Err(e), None, None),
         };

@@ -144,7 +144,7 @@ impl Purse {
             ));
         }
         self.doubt_failures().await?;
-        let prepared = wallet.prepare(&bill_of(&pin)?).await?;
+        let prepared = wallet.prepare(&bill_of(&pin, pinned.fee_cap)?).await?;
         if self.closing() {
             return Err(ending());
         }

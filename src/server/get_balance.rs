@@ -8,6 +8,8 @@ use crate::{
     ledger::{BudgetView, Scope, Standing},
     money::Amount,
     purchase::{BalanceReport, Caller, No, Purse},
+    report::iso,
+    wallet::WalletBudget,
 };
 
 /// No arguments.
@@ -51,10 +53,45 @@ pub struct WalletView {
     /// Its network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// The budget that the wallet itself keeps for this connection, beside the limits here; the smaller one binds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_budget: Option<OwnBudgetView>,
     /// Why it cannot be asked, or why it is frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
+
+/// The wallet's own budget.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct OwnBudgetView {
+    /// The limit of a period.
+    pub total: Amount,
+    /// Spent, as the wallet counts it.
+    pub used: Amount,
+    /// Left.
+    pub left: Amount,
+    /// `daily`, `weekly`, `monthly`, `yearly` or `never`.
+    pub period: String,
+    /// When the next period begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews_at: Option<String>,
+}
+
+impl From<&WalletBudget> for OwnBudgetView {
+    fn from(b: &WalletBudget) -> OwnBudgetView {
+        let shown = |s: u64| i64::try_from(s).ok()?.checked_mul(1000).filter(|ms| *ms < LAST_MS).map(iso);
+        OwnBudgetView {
+            total: b.total,
+            used: b.used,
+            left: b.left(),
+            period: b.period.clone(),
+            renews_at: b.renews_at_s.and_then(shown),
+        }
+    }
+}
+
+/// The end of the year 9999: no wallet's budget is renewed later.
+const LAST_MS: i64 = 253_402_300_800_000;
 
 /// One limit.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -131,6 +168,11 @@ impl Output {
             (_, Some(problem)) => format!("The wallet cannot pay: {}.", problem.trim_end_matches('.')),
             (None, None) => "The wallet does not tell its balance.".to_owned(),
         };
+        let own_budget = report.wallet.as_ref().ok().and_then(|info| info.budget.as_ref()).map(OwnBudgetView::from);
+        if let Some(own) = &own_budget {
+            let until = own.renews_at.as_ref().map(|at| format!(" until {at}")).unwrap_or_default();
+            say.push_str(&format!(" The wallet allows this connection {} of {}{until}.", own.left, own.total));
+        }
         // A wallet that holds one currency spends no other; the facts list all the same.
         let spends = |c| balance.is_none_or(|b| b.currency() == c);
         for budget in report.budgets.iter().filter(|b| spends(b.limit.currency())) {
@@ -148,7 +190,7 @@ impl Output {
         Output {
             say,
             code: None,
-            wallet: WalletView { kind: report.kind.map(str::to_owned), balance, world, network, problem },
+            wallet: WalletView { kind: report.kind.map(str::to_owned), balance, world, network, own_budget, problem },
             session: report.session.as_ref().map(|s| s.id.clone()),
             budgets: report.budgets.iter().map(LimitView::from).collect(),
             unresolved: report.unresolved.iter().map(WaitingView::from).collect(),
@@ -181,7 +223,14 @@ impl Refusal for Output {
         Output {
             say: say.clone(),
             code: Some(code.to_owned()),
-            wallet: WalletView { kind: None, balance: None, world: None, network: None, problem: Some(say) },
+            wallet: WalletView {
+                kind: None,
+                balance: None,
+                world: None,
+                network: None,
+                own_budget: None,
+                problem: Some(say),
+            },
             session: None,
             budgets: Vec::new(),
             unresolved: Vec::new(),

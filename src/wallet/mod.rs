@@ -33,6 +33,8 @@ pub enum Bill {
         amount: Amount,
         /// When it expires, unix seconds.
         expires_at: u64,
+        /// The most that paying it may cost on top: what is held for that. A wallet that knows how is told.
+        fee_cap: Amount,
     },
 }
 
@@ -107,6 +109,28 @@ pub struct WalletInfo {
     pub alias: Option<String>,
     /// What it lets us do: `pay_invoice`, `lookup_invoice`, ...
     pub methods: Vec<String>,
+    /// The budget that the wallet itself keeps for this connection, where it has one and tells it.
+    pub budget: Option<WalletBudget>,
+}
+
+/// A budget that the wallet itself keeps. It is not a balance: the wallet may hold less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletBudget {
+    /// Spent in this period, as the wallet counts it.
+    pub used: Amount,
+    /// The limit of a period; zero is a limit of zero.
+    pub total: Amount,
+    /// When the next period begins, unix seconds.
+    pub renews_at_s: Option<u64>,
+    /// `daily`, `weekly`, `monthly`, `yearly` or `never`; untrusted, cleaned.
+    pub period: String,
+}
+
+impl WalletBudget {
+    /// What is left in this period.
+    pub fn left(&self) -> Amount {
+        self.total.minus(self.used).unwrap_or(Amount::zero(self.total.currency()))
+    }
 }
 
 /// Why a wallet could not do something that moves no money.
@@ -161,6 +185,13 @@ pub trait Wallet: Send + Sync {
 
     /// Asks what became of a committed intent. Moves nothing.
     fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid>;
+
+    /// Ends when the wallet hints that there is news of a committed intent, which is then worth a look-up at once and
+    /// proves nothing. May never end. Moves nothing.
+    fn hint<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, ()> {
+        let _ = intent;
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Makes the wallet that the operator set up. Connects to nothing. `remembered` is what [`Wallet::remember`] said of the
@@ -176,6 +207,7 @@ pub fn from_config(
     let uri = config.nwc.as_ref().ok_or(WalletError::None)?;
     let options = |floor| nwc::NwcOptions {
         reply_timeout: config.waits.wallet,
+        read_timeout: config.waits.wallet.min(nwc::NwcOptions::default().read_timeout),
         clock: clock.clone(),
         dial: Arc::new(dial::Guarded::new(config.http.clone())),
         floor,

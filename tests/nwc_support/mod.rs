@@ -46,6 +46,8 @@ pub struct Asked {
 pub enum Act {
     /// Delivers an event to whoever subscribed for the request.
     Send(Event),
+    /// Delivers an event to the subscription for all replies, and to no other.
+    ByKey(Event),
     /// Delivers it when told.
     When(Arc<Notify>, Event),
     /// Delivers it when the subscription was closed, under the old name.
@@ -74,7 +76,13 @@ impl Service {
 
     /// The wallet's description; `encryption` as the tag has it.
     pub fn info(&self, encryption: Option<&str>, methods: &str) -> Event {
-        let tags = encryption.map(|e| Tag::custom("encryption", [e]));
+        let tags: Vec<(&str, &str)> = encryption.map(|e| ("encryption", e)).into_iter().collect();
+        self.info_with(&tags, methods)
+    }
+
+    /// The wallet's description with any tags.
+    pub fn info_with(&self, tags: &[(&str, &str)], methods: &str) -> Event {
+        let tags = tags.iter().map(|(name, value)| Tag::custom(*name, [*value]));
         EventBuilder::new(Kind::Custom(13194), methods).tags(tags).finalize(&self.wallet).unwrap()
     }
 
@@ -234,6 +242,7 @@ impl World {
         self.note(number, "connect", "");
         let Ok(mut socket) = accept_async(stream).await else { return };
         let (mut subs, mut late) = (HashMap::<String, String>::new(), Vec::<(String, Event)>::new());
+        let mut by_key = String::new();
         let (held, mut released) = mpsc::unbounded_channel::<(String, Event)>();
         loop {
             let message = tokio::select! {
@@ -260,7 +269,13 @@ impl World {
                     // Clocks differ, so a time in the filter would lose replies.
                     assert!(frame[2].get("since").is_none() && frame[2].get("until").is_none());
                     assert_eq!(frame[2]["authors"], json!([self.service.wallet.public_key().to_hex()]));
-                    if frame[2]["kinds"][0] == 13194 {
+                    if frame[2].get("#e").is_none() && frame[2]["kinds"][0] != 13194 {
+                        // All replies, or all notifications, for us and nobody else.
+                        assert_eq!(frame[2]["#p"], json!([self.service.client.public_key().to_hex()]));
+                        if frame[2]["kinds"][0] == 23195 {
+                            by_key = sub.clone();
+                        }
+                    } else if frame[2]["kinds"][0] == 13194 {
                         for info in &self.manners.info {
                             say(&mut socket, json!(["EVENT", sub, info])).await;
                         }
@@ -296,6 +311,7 @@ impl World {
                     for act in (self.script)(&self.service, &asked) {
                         match act {
                             Act::Send(event) => say(&mut socket, json!(["EVENT", sub, event])).await,
+                            Act::ByKey(event) => say(&mut socket, json!(["EVENT", by_key, event])).await,
                             Act::Raw(text) => drop(socket.send(Message::text(text.replace("$SUB", &sub))).await),
                             Act::Late(event) => late.push((sub.clone(), event)),
                             Act::When(told, event) => {
@@ -338,6 +354,7 @@ pub fn bill() -> Bill {
         payment_hash: HASH.into(),
         amount: Amount::msat(10_000).unwrap(),
         expires_at: Timestamp::now().as_secs() + 600,
+        fee_cap: Amount::msat(10_000).unwrap(),
     }
 }
 

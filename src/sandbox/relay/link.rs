@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::WebSocketConfig},
 };
 
-use super::{Connection, RelayMode, Shared, Then};
+use super::{Connection, RelayMode, Shared, Then, WHO};
 use crate::sandbox::lock;
 
 /// Frames queued for a client that reads slowly.
@@ -43,9 +43,16 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             if state.connections.len() >= shared.options.max_connections {
                 continue;
             }
-            let connection = Connection { outbox, subscriptions: BTreeMap::new(), held_back: None };
-            state.connections.insert(state.accepted, connection);
-            state.accepted
+            let challenge = data_encoding::HEXLOWER.encode(&crate::random::<16>());
+            let demand = json!(["AUTH", challenge]).to_string();
+            let connection =
+                Connection { challenge, known_as: None, outbox, subscriptions: BTreeMap::new(), held_back: None };
+            let id = state.accepted;
+            state.connections.insert(id, connection);
+            if shared.options.demands_auth {
+                state.tell(id, demand);
+            }
+            id
         };
         let (task, stop) = (shared.clone(), shared.stop.clone());
         tokio::spawn(stop.run_until_cancelled_owned(async move {
@@ -97,12 +104,22 @@ fn hear(shared: &Arc<Shared>, id: u64, text: &str) -> Then {
                 }
                 return Then::Stay;
             }
+            if !shared.knows(id) {
+                lock(&shared.state).tell(id, super::store::ok(&event, false, WHO));
+                return Then::Stay;
+            }
             shared.publish(id, &event)
+        }
+        Ok(ClientMessage::Auth(event)) => {
+            shared.identify(id, &event);
+            Then::Stay
         }
         Ok(ClientMessage::Req { subscription_id, filters }) => {
             let name = subscription_id.as_str();
             let open = lock(&shared.state).connections.get(&id).map_or(0, |c| c.subscriptions.len());
-            let refusal = if name.is_empty() || name.len() > NAME_BYTES {
+            let refusal = if !shared.knows(id) {
+                WHO
+            } else if name.is_empty() || name.len() > NAME_BYTES {
                 "invalid: subscription id"
             } else if filters.is_empty() || filters.len() > FILTERS {
                 "invalid: number of filters"
@@ -122,7 +139,7 @@ fn hear(shared: &Arc<Shared>, id: u64, text: &str) -> Then {
             }
             Then::Stay
         }
-        Ok(_) => notice("error: this relay knows EVENT, REQ and CLOSE"),
+        Ok(_) => notice("error: this relay knows EVENT, REQ, CLOSE and AUTH"),
         Err(_) => notice("error: unreadable message"),
     }
 }

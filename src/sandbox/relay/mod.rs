@@ -1,4 +1,4 @@
-//! A small Nostr relay (NIP-01, NIP-40) that can be told to be a bad one.
+//! A small Nostr relay (NIP-01, NIP-40, NIP-42) that can be told to be a bad one.
 
 mod link;
 mod mischief;
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use nostr::prelude::{Event, Filter, MatchEventOptions};
+use nostr::prelude::{Event, Filter, MatchEventOptions, PublicKey};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -75,6 +75,8 @@ pub struct RelayOptions {
     pub max_connections: usize,
     /// The longest message it reads, in bytes.
     pub max_message: usize,
+    /// Whether it serves nobody who has not said who they are (NIP-42).
+    pub demands_auth: bool,
 }
 
 impl Default for RelayOptions {
@@ -84,6 +86,7 @@ impl Default for RelayOptions {
             honour_expiration: false,
             max_connections: 64,
             max_message: 512 * 1024,
+            demands_auth: false,
         }
     }
 }
@@ -98,6 +101,7 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Shared {
+    url: String,
     options: RelayOptions,
     clock: Clock,
     stop: CancellationToken,
@@ -111,10 +115,15 @@ struct State {
     connections: HashMap<u64, Connection>,
     accepted: u64,
     published: HashMap<u16, usize>,
+    identified: Vec<PublicKey>,
+    turned_away: usize,
 }
 
 #[derive(Debug)]
 struct Connection {
+    /// What is to be signed, and by whom it was.
+    challenge: String,
+    known_as: Option<PublicKey>,
     outbox: mpsc::Sender<String>,
     subscriptions: BTreeMap<String, Vec<Filter>>,
     held_back: Option<String>,
@@ -129,9 +138,10 @@ impl Relay {
         let (listener, bound) = listen::bind(at).await?;
         let stop = CancellationToken::new();
         let state = Mutex::new(State::default());
-        let shared = Arc::new(Shared { options, clock, stop: stop.clone(), state });
+        let url = format!("ws://{bound}");
+        let shared = Arc::new(Shared { url: url.clone(), options, clock, stop: stop.clone(), state });
         tokio::spawn(stop.clone().run_until_cancelled_owned(link::accept(listener, shared.clone())));
-        Ok(Relay { url: format!("ws://{bound}"), shared, _stop: stop.drop_guard() })
+        Ok(Relay { url, shared, _stop: stop.drop_guard() })
     }
 
     /// Its address: `ws://127.0.0.1:PORT`.
@@ -164,6 +174,16 @@ impl Relay {
         lock(&self.shared.state).published.get(&kind).copied().unwrap_or(0)
     }
 
+    /// The keys that said who they are, once a connection, in order; the wallet's own among them.
+    pub fn identified(&self) -> Vec<String> {
+        lock(&self.shared.state).identified.iter().map(PublicKey::to_hex).collect()
+    }
+
+    /// How many messages it turned away because it did not know who sent them.
+    pub fn turned_away(&self) -> usize {
+        lock(&self.shared.state).turned_away
+    }
+
     /// Closes every socket now, as a restart of the relay does. What it stored stays.
     pub fn disconnect_all(&self) {
         lock(&self.shared.state).connections.clear();
@@ -177,7 +197,40 @@ enum Then {
     Close,
 }
 
+/// How a refusal begins that only says "who are you?".
+const WHO: &str = "auth-required: say who you are first";
+
 impl Shared {
+    /// Whether a connection is served.
+    fn knows(&self, from: u64) -> bool {
+        if !self.options.demands_auth {
+            return true;
+        }
+        let state = &mut *lock(&self.state);
+        let known = state.connections.get(&from).is_some_and(|c| c.known_as.is_some());
+        state.turned_away += usize::from(!known);
+        known
+    }
+
+    /// Checks who a connection says it is: the challenge of this very connection, for this very relay.
+    fn identify(&self, from: u64, event: &Event) {
+        let tag =
+            |name: &str| event.tags.iter().find(|t| t.kind() == name).and_then(|t| t.content()).unwrap_or_default();
+        let here = tag("relay").trim_end_matches('/') == self.url;
+        let now = self.clock.now_s();
+        let fresh = event.created_at.as_secs().abs_diff(now) <= 600;
+        let state = &mut *lock(&self.state);
+        let Some(connection) = state.connections.get_mut(&from) else { return };
+        let bound = event.kind.as_u16() == 22_242 && here && fresh && tag("challenge") == connection.challenge;
+        if bound && event.verify().is_ok() {
+            connection.known_as = Some(event.pubkey);
+            state.identified.push(event.pubkey);
+            state.tell(from, store::ok(event, true, ""));
+        } else {
+            state.tell(from, store::ok(event, false, "restricted: not for this connection"));
+        }
+    }
+
     /// Takes a verified event in: counts it, keeps it, passes it on and answers its sender.
     fn publish(self: &Arc<Self>, from: u64, event: &Event) -> Then {
         let kind = event.kind.as_u16();

@@ -53,6 +53,8 @@ pub enum ReplySaid {
     ErrorAndResult(String),
     /// The truth, once it is known, under another method's result type.
     WrongResultType,
+    /// The truth, once it is known, under an empty result type.
+    NoResultType,
     /// A text that is not JSON.
     Garbage,
 }

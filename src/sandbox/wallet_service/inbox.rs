@@ -58,7 +58,7 @@ impl Service {
         if !repeat {
             *book.seen.entry(request.method.clone()).or_default() += 1;
         }
-        if request.method == "pay_invoice" {
+        if ["pay_invoice", "pay"].contains(&request.method.as_str()) {
             book.pay_events.insert(request.event.id.to_hex());
             if let Some(hash) = payment_hash(&request.params) {
                 *book.deliveries.entry(hash).or_default() += 1;
@@ -89,11 +89,20 @@ impl Service {
     }
 }
 
+/// The invoice that a request names, alone or in a payment URI (BIP-321).
+pub(super) fn invoice(params: &Value) -> Option<&str> {
+    let in_uri = || {
+        let (_, query) = params["payment"].as_str()?.strip_prefix("bitcoin:")?.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("lightning="))
+    };
+    params["invoice"].as_str().or_else(in_uri)
+}
+
 /// The payment hash of what a request names, by itself or through an invoice.
 pub(super) fn payment_hash(params: &Value) -> Option<String> {
     if let Some(hash) = params["payment_hash"].as_str() {
         return Some(hash.to_owned());
     }
-    let invoice: Bolt11Invoice = params["invoice"].as_str()?.parse().ok()?;
+    let invoice: Bolt11Invoice = invoice(params)?.parse().ok()?;
     Some(invoice.payment_hash().to_string())
 }

@@ -40,10 +40,10 @@ async fn attach(service: &Arc<Service>, relay: &str, attached: &mut bool) -> Opt
     let mut online = service.online.subscribe();
 
     // A relay answers in order, so the end of stored events also says that it has the info event.
-    let info = json!(["EVENT", service.info()?]).to_string();
     let filter = json!({"kinds": [23194], "#p": [service.wallet.public_key().to_hex()]});
-    sink.feed(Message::text(info)).await.ok()?;
-    sink.feed(Message::text(json!(["REQ", "requests", filter]).to_string())).await.ok()?;
+    let subscribe = json!(["REQ", "requests", filter]).to_string();
+    sink.feed(Message::text(json!(["EVENT", service.info()?]).to_string())).await.ok()?;
+    sink.feed(Message::text(subscribe.as_str())).await.ok()?;
     sink.flush().await.ok()?;
 
     loop {
@@ -56,6 +56,14 @@ async fn attach(service: &Arc<Service>, relay: &str, attached: &mut bool) -> Opt
                             if let Ok(event) = serde_json::from_value::<Event>(frame[2].take()) {
                                 service.take(event);
                             }
+                        }
+                        // A relay that wants to know who we are refused what came before.
+                        Some("AUTH") => {
+                            let identity = service.identity(relay, frame.get(1)?.as_str()?)?;
+                            sink.feed(Message::text(json!(["AUTH", identity]).to_string())).await.ok()?;
+                            sink.feed(Message::text(json!(["EVENT", service.info()?]).to_string())).await.ok()?;
+                            sink.feed(Message::text(subscribe.as_str())).await.ok()?;
+                            sink.flush().await.ok()?;
                         }
                         Some("EOSE") if !*attached => {
                             *attached = true;

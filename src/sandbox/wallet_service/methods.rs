@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    METHODS, Service,
+    Service,
     behaviour::{Behaviour, Envelope, LookupSaid, Money, ReplySaid},
     book::{Fate, Incoming, Payment},
-    inbox::{Request, payment_hash},
+    inbox::{Request, invoice, payment_hash},
+    options::knows,
 };
 use crate::sandbox::lock;
 
@@ -44,11 +45,14 @@ impl Service {
         let (method, params) = (request.method.as_str(), &request.params);
         let said = match method {
             _ if !self.allows(method) => {
-                let known = METHODS.contains(&method);
-                refuse(if known { "RESTRICTED" } else { "NOT_IMPLEMENTED" }, "this connection may not do that")
+                refuse(if knows(method) { "RESTRICTED" } else { "NOT_IMPLEMENTED" }, "this connection may not do that")
             }
-            "pay_invoice" => return self.pay(request).await,
-            "get_balance" => Ok(json!({"balance": self.node.balance_msat()})),
+            "pay_invoice" | "pay" => return self.pay(request).await,
+            "get_balance" => Ok(match self.options.balance_said_msat {
+                Some(said) => json!({ "balance": said }),
+                None => json!({"balance": self.node.balance_msat()}),
+            }),
+            "get_budget" => Ok(self.budget()),
             "get_info" => Ok(self.describe()),
             "lookup_invoice" => self.look_up(params)?,
             "make_invoice" => self.make_invoice(params),
@@ -73,12 +77,26 @@ impl Service {
         info
     }
 
+    /// An empty object when nobody set a budget.
+    fn budget(&self) -> Value {
+        let book = lock(&self.book);
+        let Some(quota) = book.quota_msat else { return json!({}) };
+        let mut budget =
+            json!({"used_budget": book.committed_msat(), "total_budget": quota, "renewal_period": "never"});
+        if let Some((at_s, period)) = &self.options.quota_renews {
+            budget["renews_at"] = (*at_s).into();
+            budget["renewal_period"] = period.as_str().into();
+        }
+        budget
+    }
+
     async fn pay(&self, request: &Request) -> Option<Answer> {
+        let method = request.method.as_str();
         let taken = self.take_on(&request.params);
         let (hash, behaviour, fate) = match taken {
             Ok(taken) => taken,
             Err(refusal) => {
-                return Some(Answer { text: body("pay_invoice", Err(refusal)), envelope: Envelope::Proper });
+                return Some(Answer { text: body(method, Err(refusal)), envelope: Envelope::Proper });
             }
         };
         sleep(Duration::from_millis(behaviour.before_ms)).await;
@@ -98,16 +116,17 @@ impl Service {
             // The reply is not to wait for it, and with a serial wallet nor is the next request.
             Money::SettlesAfter(ms) => self.settle_later(&hash, ms),
         }
-        let truth = async |shown: &str| body(shown, self.outcome(&hash, fate).await);
+        let truth = async |shown: &str| body(shown, self.outcome(&hash, fate, method).await);
         let text = match &behaviour.reply {
-            ReplySaid::Truth => truth("pay_invoice").await,
+            ReplySaid::Truth => truth(method).await,
             ReplySaid::WrongResultType => truth("get_info").await,
+            ReplySaid::NoResultType => truth("").await,
             ReplySaid::Nothing => return None,
-            ReplySaid::Error(code) => body("pay_invoice", refuse(code, "payment not made")),
+            ReplySaid::Error(code) => body(method, refuse(code, "payment not made")),
             ReplySaid::BareError(word) => json!({"error": word}).to_string(),
             ReplySaid::ErrorAndResult(code) => {
                 let error = json!({"code": code, "message": "payment not made"});
-                json!({"result_type": "pay_invoice", "error": error, "result": {}}).to_string()
+                json!({"result_type": method, "error": error, "result": {}}).to_string()
             }
             ReplySaid::Garbage => "<html>502 Bad Gateway</html>".to_owned(),
         };
@@ -124,18 +143,28 @@ impl Service {
     }
 
     /// Waits until a payment ended and tells how.
-    async fn outcome(&self, hash: &str, mut fate: watch::Receiver<Fate>) -> Result<Value, Refusal> {
+    async fn outcome(&self, hash: &str, mut fate: watch::Receiver<Fate>, method: &str) -> Result<Value, Refusal> {
         let ended = fate.wait_for(|f| !matches!(f, Fate::Pending)).await.map(|f| f.clone());
         let book = lock(&self.book);
         match (ended, book.payment(hash)) {
-            (Ok(Fate::Settled { preimage, fee_msat, .. }), Some(payment)) => Ok(payment.result(&preimage, fee_msat)),
+            (Ok(Fate::Settled { preimage, fee_msat, .. }), Some(payment)) => {
+                let mut result = payment.result(&preimage, fee_msat);
+                if method == "pay" {
+                    result["transaction_id"] = format!("t{}", &hash[..8]).into();
+                    result["state"] = "settled".into();
+                    result["instruction_type"] = "bolt11".into();
+                    result["amount"] = payment.amount_msat.into();
+                    result["payment_hash"] = hash.into();
+                }
+                Ok(result)
+            }
             _ => refuse("PAYMENT_FAILED", "payment failed"),
         }
     }
 
     /// Enters a payment in the book, or says why not. What is refused here never moved and never will.
     fn take_on(&self, params: &Value) -> Result<(String, Behaviour, watch::Receiver<Fate>), Refusal> {
-        let text = params["invoice"].as_str().unwrap_or_default();
+        let text = invoice(params).unwrap_or_default();
         let Ok(invoice) = text.parse::<Bolt11Invoice>() else { return refuse("OTHER", "not an invoice") };
         let hash = invoice.payment_hash().to_string();
         let fees = self.node.fees();
@@ -164,6 +193,9 @@ impl Service {
         if total > self.node.balance_msat() {
             return refuse("INSUFFICIENT_BALANCE", "not enough funds");
         }
+        if self.options.fee_limits && params["max_fee"].as_u64().is_some_and(|most| fees.of(amount_msat) > most) {
+            return refuse("FEE_LIMIT_EXCEEDED", "no route within the fee limit");
+        }
         let behaviour = book.next.pop_front().unwrap_or_else(|| book.always.clone());
         let (fate, watched) = watch::channel(Fate::Pending);
         book.payments.push(Payment {
@@ -181,7 +213,9 @@ impl Service {
 
     /// `None` is a lookup that gets no answer.
     fn look_up(&self, params: &Value) -> Option<Result<Value, Refusal>> {
-        let unknown = || refuse(&self.options.unknown_code, "no such payment");
+        // LNbits has no code of its own for this; its words are all there is to know it by.
+        let words = if self.options.unknown_code == "INTERNAL" { "Payment not found" } else { "no such payment" };
+        let unknown = || refuse(&self.options.unknown_code, words);
         let Some(hash) = payment_hash(params) else { return Some(refuse("OTHER", "neither payment_hash nor invoice")) };
         let book = lock(&self.book);
         if let Some(payment) = book.payment(&hash) {

@@ -29,7 +29,7 @@ pub use self::{
 };
 use self::{
     book::{Book, Fate},
-    options::METHODS,
+    options::knows,
 };
 use super::{SandboxError, lock, node::PlayNode};
 use crate::{clock::Clock, secret::Secret};
@@ -224,7 +224,7 @@ impl Service {
     }
 
     fn allows(&self, method: &str) -> bool {
-        METHODS.contains(&method) && self.options.methods.iter().any(|m| m == method)
+        knows(method) && self.options.methods.iter().any(|m| m == method)
     }
 }
 

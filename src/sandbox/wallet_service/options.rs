@@ -4,9 +4,17 @@ use nostr::prelude::{Keys, SecretKey};
 
 use crate::sandbox::seed::Seed;
 
-/// Every method the wallet knows, which is also what it allows when nothing else is said.
-pub(super) const METHODS: [&str; 6] =
+/// What the wallet allows when nothing else is said.
+const METHODS: [&str; 6] =
     ["pay_invoice", "get_balance", "get_info", "lookup_invoice", "make_invoice", "list_transactions"];
+
+/// What it knows beyond that: the drafts NWC-13 and NWC-321.
+const EXTRAS: [&str; 2] = ["get_budget", "pay"];
+
+/// Whether the wallet knows a method.
+pub(super) fn knows(method: &str) -> bool {
+    METHODS.contains(&method) || EXTRAS.contains(&method)
+}
 
 /// The encryption a wallet can do, and how it says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +43,12 @@ pub struct WalletOptions {
     pub honour_expiration: bool,
     /// What this connection may spend in all, fees included, in millisatoshi; more is `QUOTA_EXCEEDED`.
     pub quota_msat: Option<u64>,
+    /// When that begins anew (unix seconds) and how often, as `get_budget` tells it; the sandbox itself never renews it.
+    pub quota_renews: Option<(u64, String)>,
+    /// Whether it holds to a `max_fee`, and says so in its info event. One that does not passes it over.
+    pub fee_limits: bool,
+    /// What `get_balance` says in place of the truth.
+    pub balance_said_msat: Option<i64>,
     /// Whether a request waits until the one before it was answered.
     pub serial: bool,
     /// The network that `get_info` names; `None` leaves it out.
@@ -56,12 +70,23 @@ impl Default for WalletOptions {
             dedupe: true,
             honour_expiration: false,
             quota_msat: None,
+            quota_renews: None,
+            fee_limits: false,
+            balance_said_msat: None,
             serial: false,
             network: Some("regtest".into()),
             alias: "Bursar sandbox".into(),
             repeat_code: "PAYMENT_FAILED".into(),
             unknown_code: "NOT_FOUND".into(),
         }
+    }
+}
+
+impl WalletOptions {
+    /// The same, allowing these methods as well.
+    pub fn and_methods(mut self, more: &[&str]) -> WalletOptions {
+        self.methods.extend(more.iter().map(|&m| m.to_owned()));
+        self
     }
 }
 

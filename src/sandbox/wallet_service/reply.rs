@@ -17,8 +17,15 @@ impl Service {
             Ciphers::OnlyNip04 => vec![],
         };
         let notifications = self.options.notifications.then(|| Tag::custom("notifications", ["payment_sent"]));
-        let tags = tags.into_iter().chain(notifications).collect();
+        let extensions = self.options.fee_limits.then(|| Tag::custom("extensions", ["321"]));
+        let tags = tags.into_iter().chain(notifications).chain(extensions).collect();
         self.sign_at(self.info_at.load(Ordering::SeqCst), 13194, self.options.methods.join(" "), tags, &self.wallet)
+    }
+
+    /// The answer to a relay that wants to know who we are (NIP-42).
+    pub(super) fn identity(&self, relay: &str, challenge: &str) -> Option<Event> {
+        let tags = vec![Tag::custom("relay", [relay]), Tag::custom("challenge", [challenge])];
+        self.sign(22_242, String::new(), tags, &self.wallet)
     }
 
     /// Publishes the info event again.

@@ -79,6 +79,10 @@ pub(super) struct Info {
     pub scheme: Option<Scheme>,
     /// The methods it names, in any state: some wallets leave them out.
     pub methods: Vec<String>,
+    /// What it sends of its own accord, such as `payment_sent`.
+    pub notifications: Vec<String>,
+    /// The numbered extensions that it knows, such as `321`.
+    pub extensions: Vec<String>,
 }
 
 impl Info {
@@ -87,12 +91,11 @@ impl Info {
         let words = |text: &str| -> Vec<String> {
             text.split([' ', ',', '\n', '\t']).filter(|w| !w.is_empty()).take(64).map(cleaned).collect()
         };
-        let offered: Vec<String> = event
-            .tags
-            .iter()
-            .filter(|tag| tag.kind() == "encryption")
-            .flat_map(|tag| tag.as_slice().iter().skip(1).flat_map(|value| words(value)))
-            .collect();
+        let tag = |name: &str| -> Vec<String> {
+            let named = event.tags.iter().filter(|tag| tag.kind() == name);
+            named.flat_map(|tag| tag.as_slice().iter().skip(1).flat_map(|value| words(value))).take(64).collect()
+        };
+        let offered = tag("encryption");
         let tagged = event.tags.iter().any(|tag| tag.kind() == "encryption");
         let scheme = if tagged {
             offered.iter().filter_map(|name| Scheme::from_name(name)).max()
@@ -100,7 +103,22 @@ impl Info {
             // The specification's own rule for a wallet that says nothing.
             Some(Scheme::Nip04)
         };
-        Info { scheme, methods: words(&event.content) }
+        Info {
+            scheme,
+            methods: words(&event.content),
+            notifications: tag("notifications"),
+            extensions: tag("extensions").iter().map(|e| e.to_ascii_lowercase()).collect(),
+        }
+    }
+
+    /// Whether the wallet says that it knows a fee limit. The one that does not is to pass it over, and some may not.
+    pub fn caps_fees(&self) -> bool {
+        self.extensions.iter().any(|e| ["321", "nwc-321", "max_fee"].contains(&e.as_str()))
+    }
+
+    /// Whether the wallet tells of payments that it sent.
+    pub fn tells_of_payments(&self) -> bool {
+        self.notifications.iter().any(|n| n == "payment_sent")
     }
 
     /// Whether the wallet may know a method. One that names none is asked.
@@ -130,6 +148,12 @@ mod tests {
         assert_eq!(info(tag(&["nip99"]), "").scheme, None);
         assert_eq!(info(tag(&[""]), "").scheme, None);
         assert_eq!(info(vec![], "pay_invoice,get_balance get_info").methods.len(), 3);
+        let extra =
+            info(vec![Tag::custom("extensions", ["02 321"]), Tag::custom("notifications", ["payment_sent"])], "");
+        assert!(extra.caps_fees() && extra.tells_of_payments());
+        let plain =
+            info(vec![Tag::custom("extensions", ["02"]), Tag::custom("notifications", ["payment_received"])], "");
+        assert!(!plain.caps_fees() && !plain.tells_of_payments());
     }
 
     #[test]

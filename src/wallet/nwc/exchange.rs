@@ -13,7 +13,7 @@ use super::{
     Pace,
     dial::Dial,
     frame::{Frame, Wanted},
-    relay::{Heard, Link, Waiting},
+    relay::{Heard, Link, Parties, Waiting},
 };
 use crate::clock::Clock;
 
@@ -76,8 +76,8 @@ pub(super) struct Relays {
 
 impl Relays {
     /// Prepares a link to each relay, without connecting.
-    pub fn new(urls: &[Url], dial: &Arc<dyn Dial>, clock: &Clock, pace: Pace) -> Relays {
-        let link = |url: &Url| Link::new(url.clone(), dial.clone(), clock.clone(), pace);
+    pub fn new(urls: &[Url], us: &Parties, dial: &Arc<dyn Dial>, clock: &Clock, pace: Pace) -> Relays {
+        let link = |url: &Url| Link::new(url.clone(), us.clone(), dial.clone(), clock.clone(), pace);
         Relays { links: urls.iter().map(link).collect(), open: Arc::default() }
     }
 

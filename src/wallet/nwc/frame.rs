@@ -16,7 +16,12 @@ pub(super) enum Frame {
     Stored { sub: String },
     /// It ended a subscription.
     Closed { sub: String, why: String },
+    /// It wants to know who we are (NIP-42).
+    Auth { challenge: String },
 }
+
+/// The longest challenge that is signed, in bytes: honest ones are a random number.
+const LONGEST_CHALLENGE: usize = 512;
 
 impl Frame {
     /// Reads one frame. `None` for what is not one, or is of no interest.
@@ -34,6 +39,10 @@ impl Frame {
             }
             "EOSE" => Some(Frame::Stored { sub: part(1)? }),
             "CLOSED" => Some(Frame::Closed { sub: part(1)?, why: part(2).unwrap_or_default() }),
+            "AUTH" => {
+                let challenge = part(1)?;
+                (challenge.len() <= LONGEST_CHALLENGE).then_some(Frame::Auth { challenge })
+            }
             _ => None,
         }
     }
@@ -46,6 +55,11 @@ impl Frame {
     /// The frame that publishes an event, whose bytes stay as they are.
     pub fn publish(event: &str) -> String {
         format!("[\"EVENT\",{event}]")
+    }
+
+    /// The frame that answers a relay's challenge with a signed event.
+    pub fn authenticate(event: &str) -> String {
+        format!("[\"AUTH\",{event}]")
     }
 
     /// The frame that ends a subscription.
@@ -63,6 +77,10 @@ pub(super) struct Wanted {
     pub kind: Kind,
     /// The request that it must answer.
     pub answers: Option<EventId>,
+    /// Whom it must be written to.
+    pub reader: Option<PublicKey>,
+    /// How many stored ones are of interest; none means all.
+    pub stored: Option<usize>,
 }
 
 impl Wanted {
@@ -72,6 +90,12 @@ impl Wanted {
         if let Some(id) = &self.answers {
             filter["#e"] = json!([id.to_hex()]);
         }
+        if let Some(reader) = &self.reader {
+            filter["#p"] = json!([reader.to_hex()]);
+        }
+        if let Some(stored) = self.stored {
+            filter["limit"] = json!(stored);
+        }
         filter
     }
 
@@ -80,6 +104,7 @@ impl Wanted {
         event.kind == self.kind
             && event.pubkey == self.author
             && self.answers.is_none_or(|id| event.tags.event_ids().any(|answered| answered == id))
+            && self.reader.is_none_or(|key| event.tags.public_keys().any(|named| named == key))
             && event.verify().is_ok()
     }
 }
@@ -92,6 +117,8 @@ mod tests {
     fn what_a_relay_may_say_is_read_and_the_rest_is_passed_over() {
         assert!(matches!(Frame::read(r#"["OK","ab",true,""]"#), Some(Frame::Ok { taken: true, .. })));
         assert!(matches!(Frame::read(r#"["OK","ab",false]"#), Some(Frame::Ok { taken: false, .. })));
+        assert!(matches!(Frame::read(r#"["AUTH","c"]"#), Some(Frame::Auth { .. })));
+        assert!(Frame::read(&format!(r#"["AUTH","{}"]"#, "c".repeat(513))).is_none());
         assert!(matches!(Frame::read(r#"["EOSE","s"]"#), Some(Frame::Stored { .. })));
         assert!(matches!(Frame::read(r#"["CLOSED","s","rate-limited: slow"]"#), Some(Frame::Closed { .. })));
         for odd in [
@@ -100,7 +127,7 @@ mod tests {
             "{}",
             "null",
             r#"["NOTICE","hi"]"#,
-            r#"["AUTH","x"]"#,
+            r#"["AUTH",7]"#,
             r#"["EVENT","s"]"#,
             r#"["EVENT","s",{}]"#,
             r#"["EVENT","s",{"id":"zz"}]"#,

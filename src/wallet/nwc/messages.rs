@@ -11,7 +11,7 @@ use crate::{
     money::Amount,
     protocol::World,
     secret::Secret,
-    wallet::{LookSaid, PaySaid},
+    wallet::{LookSaid, PaySaid, WalletBudget},
 };
 
 /// How many transactions a listing is asked for.
@@ -23,6 +23,23 @@ const ALL_BITCOIN_MSAT: u64 = 21_000_000 * 100_000_000 * 1_000;
 /// A request's plain text.
 pub(super) fn request(method: &str, params: &Value) -> String {
     json!({ "method": method, "params": params }).to_string()
+}
+
+/// Whether a request's plain text asks for `method`.
+pub(super) fn asks_for(text: &str, method: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Asked {
+        method: String,
+    }
+    serde_json::from_str::<Asked>(text).is_ok_and(|asked| asked.method == method)
+}
+
+/// The payment hash of a notification that a payment was sent, in lower case; `None` for any other text.
+pub(super) fn sent_hash(text: &str) -> Option<String> {
+    let said: Value = serde_json::from_str(text).ok()?;
+    let sent = said.get("notification_type")?.as_str()? == "payment_sent";
+    let hash = said.get("notification")?.get("payment_hash")?.as_str()?;
+    sent.then(|| hash.to_ascii_lowercase())
 }
 
 /// A wallet's reply, decrypted.
@@ -81,7 +98,7 @@ impl Reply {
     }
 }
 
-/// What a reply to `pay_invoice` means for the payment with this hash.
+/// What a reply to `pay_invoice` or `pay` means for the payment with this hash.
 pub(super) fn pay_said(said: Said, hash: &[u8; 32], sent_once: bool) -> PaySaid {
     let unknown = |why: &str| PaySaid::Unknown { why: why.to_owned() };
     match said {
@@ -91,7 +108,11 @@ pub(super) fn pay_said(said: Said, hash: &[u8; 32], sent_once: bool) -> PaySaid 
         Said::Error { code, message, .. } => PaySaid::Refused { code, message, sent_once },
         Said::Result(result) => match preimage(&result, hash) {
             Some(preimage) => PaySaid::Settled { preimage, fee: fee(&result) },
-            None => unknown("the wallet says that it paid, but gave no preimage that proves it"),
+            None => match result.get("state").and_then(Value::as_str) {
+                Some("pending") => unknown("the wallet says that the payment is on its way"),
+                Some("failed") => unknown("the wallet says that the payment failed, which alone proves nothing"),
+                _ => unknown("the wallet says that it paid, but gave no preimage that proves it"),
+            },
         },
         Said::Nothing => unknown("the wallet's answer says neither that it paid nor that it did not"),
     }
@@ -185,6 +206,20 @@ pub(super) fn balance(result: &Value) -> Option<Amount> {
         tracing::warn!("the wallet reports a balance that cannot be; it is passed over");
     }
     Amount::msat(msat?)
+}
+
+/// The budget in a result of `get_budget`; `None` where there is none, or one that cannot be.
+pub(super) fn budget(result: &Value) -> Option<WalletBudget> {
+    let amount = |name: &str| Amount::msat(msat(result.get(name)?).filter(|msat| *msat <= ALL_BITCOIN_MSAT)?);
+    // An absent total is no budget; a total of zero is one.
+    let total = amount("total_budget")?;
+    let period = result.get("renewal_period").and_then(Value::as_str).map(words::cleaned).filter(|p| !p.is_empty());
+    Some(WalletBudget {
+        used: amount("used_budget")?,
+        total,
+        renews_at_s: result.get("renews_at").and_then(msat).filter(|at| *at > 0),
+        period: period.unwrap_or_else(|| "never".into()),
+    })
 }
 
 /// What a result of `get_info` says, cleaned.
@@ -334,6 +369,28 @@ mod tests {
         {
             assert_eq!(balance(&json!({ "balance": bad })), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_absent_budget_is_not_a_budget_of_zero() {
+        let of = |v: Value| budget(&v).map(|b| (b.used.atomic(), b.total.atomic(), b.renews_at_s, b.period));
+        let full = json!({"used_budget": 5, "total_budget": 9, "renews_at": 1693876973, "renewal_period": "monthly"});
+        assert_eq!(of(full), Some((5, 9, Some(1_693_876_973), "monthly".into())));
+        assert_eq!(of(json!({"used_budget": 0, "total_budget": 0})), Some((0, 0, None, "never".into())));
+        for none in [json!({}), json!(null), json!({"used_budget": 1}), json!({"total_budget": -1, "used_budget": 0})] {
+            assert_eq!(of(none), None);
+        }
+        let over = budget(&json!({"used_budget": 12, "total_budget": 9})).unwrap();
+        assert!(over.left().is_zero());
+    }
+
+    #[test]
+    fn only_the_notification_of_a_payment_is_a_hint() {
+        let told = |kind: &str| json!({"notification_type": kind, "notification": {"payment_hash": "AB"}}).to_string();
+        assert_eq!(sent_hash(&told("payment_sent")), Some("ab".into()));
+        assert_eq!(sent_hash(&told("payment_received")), None);
+        assert_eq!(sent_hash("{}"), None);
+        assert!(asks_for(r#"{"method":"pay","params":{}}"#, "pay") && !asks_for(r#"{"method":"pay"}"#, "pay_invoice"));
     }
 
     #[test]

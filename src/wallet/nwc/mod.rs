@@ -6,12 +6,13 @@
 //!
 //! `uri` reads the connection string; `dial` reaches a relay; `frame` is what goes over it; `relay` keeps one
 //! connection; `exchange` asks all relays at once; `cipher` chooses the encryption; `messages` says what a reply proves;
-//! `reading` and `payment` are the two ways to use it all.
+//! `reading`, `payment` and `hints` are the ways to use it all.
 
 mod cipher;
 mod dial;
 mod exchange;
 mod frame;
+mod hints;
 mod messages;
 mod payment;
 mod reading;
@@ -24,7 +25,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +41,7 @@ use self::{
     exchange::{Publish, Relays},
     frame::{Frame, Wanted},
     reading::BackOff,
+    relay::Parties,
 };
 pub use self::{
     cipher::Scheme,
@@ -165,6 +167,10 @@ pub struct NwcWallet {
     turn: tokio::sync::Mutex<()>,
     /// When reading may go on after the wallet asked to slow down.
     back_off: Mutex<BackOff>,
+    /// The notifications that were heeded: each is a hint once.
+    hints: Mutex<VecDeque<EventId>>,
+    /// Whether the wallet said that this connection may not use the `pay` that it advertises.
+    plain_only: AtomicBool,
 }
 
 impl NwcWallet {
@@ -174,10 +180,11 @@ impl NwcWallet {
     /// [`WalletError::Setup`] with a sentence that quotes nothing of the string.
     pub fn new(uri: &Secret, options: NwcOptions) -> Result<NwcWallet, WalletError> {
         let uri = NwcUri::parse(uri).map_err(|bad| WalletError::Setup(bad.to_string()))?;
+        let parties = Parties { us: uri.keys().clone(), wallet: uri.wallet() };
         Ok(NwcWallet {
             wallet: uri.wallet(),
             keys: uri.keys().clone(),
-            relays: Relays::new(uri.relays(), &options.dial, &options.clock, options.pace),
+            relays: Relays::new(uri.relays(), &parties, &options.dial, &options.clock, options.pace),
             reply_timeout: options.reply_timeout,
             read_timeout: options.read_timeout,
             grace: options.pace.grace,
@@ -189,6 +196,8 @@ impl NwcWallet {
             sent: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             back_off: Mutex::default(),
+            hints: Mutex::default(),
+            plain_only: AtomicBool::new(false),
         })
     }
 
@@ -232,7 +241,7 @@ impl NwcWallet {
 
     /// What an exchange about a request publishes and waits for.
     fn posting(&self, id: EventId, json: &str, until: u64) -> (Wanted, Publish) {
-        let wanted = Wanted { author: self.wallet, kind: REPLY, answers: Some(id) };
+        let wanted = Wanted { author: self.wallet, kind: REPLY, answers: Some(id), reader: None, stored: None };
         (wanted, Publish { id: id.to_hex(), frame: Frame::publish(json), until })
     }
 }
@@ -271,7 +280,7 @@ impl Wallet for NwcWallet {
         rail == Rail::LIGHTNING
     }
 
-    /// One percent of the price, rounded up, and at least 10 sat. The core protocol has no way to tell the wallet.
+    /// One percent of the price, rounded up, and at least 10 sat. Few wallets can be told; see [`Bill`].
     fn fee_cap(&self, price: Amount) -> Amount {
         if price.currency() != Currency::Sat {
             return Amount::zero(price.currency());
@@ -294,5 +303,9 @@ impl Wallet for NwcWallet {
 
     fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid> {
         Box::pin(self.look_up_intent(intent))
+    }
+
+    fn hint<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, ()> {
+        Box::pin(self.hint_of(intent))
     }
 }

@@ -1,12 +1,14 @@
 //! Paying: the bytes are signed once, before the ledger's commit, and only ever sent as they are.
 
+use std::sync::atomic::Ordering;
+
 use nostr::event::{Event, EventId};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     NwcWallet, REQUEST, RESEND_FOR,
-    cipher::Scheme,
+    cipher::{Info, Scheme},
     exchange::Exchange,
     held,
     messages::{self, Reply},
@@ -14,12 +16,24 @@ use super::{
 };
 use crate::{
     ledger::Intent,
+    money::Currency,
     wallet::{Bill, PaySaid, Prepared, WalletError},
 };
 
 /// How many payments are remembered as sent. They go one after the other and may be sent for less than a minute, so
 /// that one forgotten can no longer be sent.
 const REMEMBERED: usize = 1024;
+
+/// The requests that pay, of NWC-321 and of the core.
+const METHODS: [&str; 2] = ["pay", "pay_invoice"];
+
+/// A payment request of ours, read back.
+struct Own<'a> {
+    event: Event,
+    json: &'a str,
+    scheme: Scheme,
+    method: &'static str,
+}
 
 fn unknown(why: impl Into<String>) -> PaySaid {
     PaySaid::Unknown { why: why.into() }
@@ -28,17 +42,32 @@ fn unknown(why: impl Into<String>) -> PaySaid {
 impl NwcWallet {
     /// Signs the request that would pay a bill. Moves nothing.
     pub(super) async fn sign_payment(&self, bill: &Bill) -> Result<Prepared, WalletError> {
-        let Bill::Bolt11 { invoice, .. } = bill;
         let (described, scheme) = self.described(Instant::now() + self.read_timeout).await?;
-        if !self.may(&described, "pay_invoice") {
+        let Some((method, params)) = self.payment_request(&described, bill) else {
             let only = "this connection to the wallet may only read; make one in the wallet that may pay";
             return Err(WalletError::Setup(only.into()));
-        }
+        };
         let now = self.clock.now_s();
-        let text = messages::request("pay_invoice", &json!({ "invoice": invoice }));
+        let text = messages::request(method, &params);
         let event = self.signed(scheme, &text, now)?;
         let wire = event.try_as_json().map_err(|_| WalletError::Setup("the payment could not be written".into()))?;
         Ok(Prepared { wire: wire.into_bytes(), resend_until: now + RESEND_FOR })
+    }
+
+    /// The request that pays a bill: the one that takes a fee limit, where this connection may use it. `None` when it may
+    /// not pay at all.
+    fn payment_request(&self, described: &Info, bill: &Bill) -> Option<(&'static str, Value)> {
+        let Bill::Bolt11 { invoice, fee_cap, .. } = bill;
+        let cap = (fee_cap.currency() == Currency::Sat).then(|| fee_cap.atomic());
+        // Only where it is named: one that names nothing is asked for what every wallet knows.
+        if let (true, false, Some(cap)) = (self.named(described, "pay"), self.plain_only.load(Ordering::SeqCst), cap) {
+            return Some(("pay", json!({ "payment": format!("bitcoin:?lightning={invoice}"), "max_fee": cap })));
+        }
+        let mut params = json!({ "invoice": invoice });
+        if let (true, Some(cap)) = (described.caps_fees(), cap) {
+            params["max_fee"] = cap.into();
+        }
+        self.may(described, "pay_invoice").then_some(("pay_invoice", params))
     }
 
     /// Sends an intent's bytes and waits for the wallet's word. For tests: [`Wallet::pay`](crate::wallet::Wallet::pay)
@@ -48,7 +77,7 @@ impl NwcWallet {
         let Some(hash) = payment_hash(intent) else {
             return unknown("the payment has no payment hash, so that it was not sent");
         };
-        let Some((event, json, scheme)) = self.own_request(&intent.wire) else {
+        let Some(Own { event, json, scheme, method }) = self.own_request(&intent.wire) else {
             return unknown(
                 "the bytes to send are not a payment request of this wallet connection: they were not sent",
             );
@@ -66,16 +95,37 @@ impl NwcWallet {
         };
         let mut deadline = Instant::now() + self.reply_timeout;
         let (mut unreadable, mut refused) = (false, false);
-        while let Ok(heard) = timeout_at(deadline, exchange.next()).await {
+        // Opened before the first await after the payment's own, so that both leave together.
+        let hinted = self.look_when_hinted(intent, &hash);
+        tokio::pin!(hinted);
+        loop {
+            let heard = tokio::select! {
+                // The reply says the most, so it is heard first.
+                biased;
+                heard = timeout_at(deadline, exchange.next()) => heard,
+                (preimage, fee) = &mut hinted => {
+                    exchange.seal();
+                    return PaySaid::Settled { preimage, fee };
+                }
+            };
+            let Ok(heard) = heard else { break };
             if let Some(event) = heard {
                 let text = scheme.decrypt(&self.keys, &self.wallet, &event.content);
                 match text.and_then(|text| Reply::read(&text)) {
-                    Some(reply) if reply.answers("pay_invoice") => {
+                    Some(reply) if reply.answers(method) => {
                         // Sealed before it is counted, so that no relay can send the bytes once more.
                         let sent_once = exchange.seal() == 1 && fresh && first;
                         let said = messages::pay_said(reply.said, &hash, sent_once);
-                        if matches!(&said, PaySaid::Refused { code, .. } if code == "UNSUPPORTED_ENCRYPTION") {
-                            self.forget_description().await;
+                        match &said {
+                            PaySaid::Refused { code, .. } if code == "UNSUPPORTED_ENCRYPTION" => {
+                                self.forget_description().await;
+                            }
+                            PaySaid::Refused { code, .. }
+                                if method == "pay" && ["NOT_IMPLEMENTED", "RESTRICTED"].contains(&code.as_str()) =>
+                            {
+                                self.plain_only.store(true, Ordering::SeqCst);
+                            }
+                            _ => {}
                         }
                         return said;
                     }
@@ -112,8 +162,8 @@ impl NwcWallet {
         format!("the payment was sent, but neither the relay nor the wallet answered within {waited} s")
     }
 
-    /// Reads bytes back as a request that we signed ourselves, for this wallet.
-    fn own_request<'a>(&self, wire: &'a [u8]) -> Option<(Event, &'a str, Scheme)> {
+    /// Reads bytes back as a payment request that we signed ourselves, for this wallet.
+    fn own_request<'a>(&self, wire: &'a [u8]) -> Option<Own<'a>> {
         let json = std::str::from_utf8(wire).ok()?;
         let event = Event::from_json(json).ok()?;
         let ours = event.kind == REQUEST
@@ -121,7 +171,13 @@ impl NwcWallet {
             && event.tags.public_keys().any(|key| key == self.wallet)
             && event.verify().is_ok();
         let scheme = Scheme::of_request(&event)?;
-        ours.then_some((event, json, scheme))
+        if !ours {
+            return None;
+        }
+        // Both sides of the encryption share one key, so that we can read what we wrote.
+        let text = scheme.decrypt(&self.keys, &self.wallet, &event.content)?;
+        let method = METHODS.into_iter().find(|method| messages::asks_for(&text, method))?;
+        Some(Own { event, json, scheme, method })
     }
 
     /// Notes that a payment is about to be sent. `false` when this process has done so before.

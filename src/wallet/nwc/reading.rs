@@ -82,7 +82,7 @@ impl NwcWallet {
     }
 
     async fn fetch_description(&self, mut deadline: Instant) -> Result<Info, WalletError> {
-        let wanted = Wanted { author: self.wallet, kind: INFO, answers: None };
+        let wanted = Wanted { author: self.wallet, kind: INFO, answers: None, reader: None, stored: None };
         let mut exchange = self.relays.open(wanted, None).ok_or_else(crowded)?;
         let mut newest: Option<(Event, Info)> = None;
         while let Ok(heard) = timeout_at(deadline, exchange.next()).await {
@@ -129,7 +129,11 @@ impl NwcWallet {
             let message = "it asked to slow down a moment ago; it is left alone for now".into();
             return Err(WalletError::Said { code: "RATE_LIMITED".into(), message });
         }
-        let (_, scheme) = self.described(deadline).await?;
+        // Nothing is ever sent below the best encryption that was seen, so that there is no need to wait to be told of it.
+        let scheme = match self.floor() {
+            Some(Scheme::Nip44) => Scheme::Nip44,
+            _ => self.described(deadline).await?.1,
+        };
         let now = self.clock.now_s();
         let event = self.signed(scheme, &messages::request(method, &params), now)?;
         let json = event.try_as_json().map_err(|_| WalletError::Setup("the request could not be written".into()))?;
@@ -193,37 +197,64 @@ impl NwcWallet {
         if rights.is_empty() { described.may(method) } else { rights.iter().any(|m| m == method) }
     }
 
-    /// What the wallet says of itself.
+    /// Whether the wallet names a method as one that this connection may use.
+    pub(super) fn named(&self, described: &Info, method: &str) -> bool {
+        !described.methods.is_empty() && self.may(described, method)
+    }
+
+    /// Asks one thing about the wallet at once, and is done without an answer when the description, which may come
+    /// meanwhile, does not allow it, or the wallet does not.
+    async fn ask_if(
+        &self,
+        method: &str,
+        deadline: Instant,
+        allowed: impl Fn(&Info) -> bool,
+    ) -> Result<Value, WalletError> {
+        let barred = async {
+            match self.described(deadline).await {
+                Ok((described, _)) if !allowed(&described) => {}
+                _ => std::future::pending().await,
+            }
+        };
+        let said = tokio::select! {
+            biased;
+            () = barred => return Ok(Value::Null),
+            said = self.ask(method, json!({}), deadline) => said,
+        };
+        match said {
+            // Not allowed to ask is no reason not to pay.
+            Err(WalletError::Said { code, .. }) if code == "RESTRICTED" || code == "NOT_IMPLEMENTED" => Ok(Value::Null),
+            said => said,
+        }
+    }
+
+    /// What the wallet says of itself. All is asked at once, together with the description where the encryption is
+    /// known from an earlier run.
     pub(super) async fn read_info(&self) -> Result<WalletInfo, WalletError> {
         let deadline = Instant::now() + self.read_timeout;
-        let (described, _) = self.described(deadline).await?;
-        let about = async {
-            if !described.may("get_info") {
-                return Ok(messages::about(&Value::Null));
-            }
-            match self.ask("get_info", json!({}), deadline).await {
-                Ok(result) => Ok(messages::about(&result)),
-                // Not allowed to ask is no reason not to pay.
-                Err(WalletError::Said { code, .. }) if code == "RESTRICTED" || code == "NOT_IMPLEMENTED" => {
-                    Ok(messages::about(&Value::Null))
-                }
-                Err(error) => Err(error),
-            }
-        };
+        let about = self.ask_if("get_info", deadline, |described| described.may("get_info"));
         let balance = async {
-            if !self.may(&described, "get_balance") {
-                return None;
-            }
-            messages::balance(&self.ask("get_balance", json!({}), deadline).await.ok()?)
+            let said = self.ask_if("get_balance", deadline, |described| self.may(described, "get_balance")).await;
+            Ok(said.ok().as_ref().and_then(messages::balance))
         };
-        let (about, balance) = tokio::join!(about, balance);
-        let about = about?;
+        let budget = async {
+            let (described, _) = self.described(deadline).await?;
+            if !self.named(&described, "get_budget") {
+                return Ok(None);
+            }
+            let said = self.ask("get_budget", json!({}), deadline).await;
+            Ok(said.ok().as_ref().and_then(messages::budget))
+        };
+        let described = self.described(deadline);
+        // In this order: whoever waits for the description goes on in the same turn, so that all leaves in one flush.
+        let ((described, _), about, balance, budget) = tokio::try_join!(biased; described, about, balance, budget)?;
+        let about = messages::about(&about);
         let world = messages::world(about.network.as_deref()).ok_or_else(|| {
             WalletError::Setup("the wallet is on a network that is neither bitcoin's nor a test network".into())
         })?;
         held(&self.rights).clone_from(&about.methods);
         let methods = if about.methods.is_empty() { described.methods.clone() } else { about.methods };
-        Ok(WalletInfo { balance, world, network: about.network, alias: about.alias, methods })
+        Ok(WalletInfo { balance, world, network: about.network, alias: about.alias, methods, budget })
     }
 
     /// Asks what became of a payment. For tests: [`Wallet::look_up`](crate::wallet::Wallet::look_up) without the

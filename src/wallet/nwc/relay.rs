@@ -9,7 +9,14 @@
 //! ```
 //!
 //! A new connection subscribes for every open exchange again and publishes its event again, the same bytes, as long as
-//! these may be sent. Nothing waits for a relay's `OK` or `EOSE`: some relays never send them.
+//! these may be sent. Nothing waits for a relay's `OK` or `EOSE`: some relays never send them. Whatever is to be said at
+//! one time leaves in one flush.
+//!
+//! Replies are subscribed for twice: once a connection, by our key, and once a request, by its id. Some wallets write
+//! replies without our key, and some relays do not find events by the id of another.
+//!
+//! A relay that wants to know who we are (NIP-42) is told once a connection. What it refused until then is asked again;
+//! a relay that has done so before is asked nothing on a new connection until it has been told.
 
 use std::{
     collections::HashMap,
@@ -17,7 +24,11 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use nostr::event::{Event, EventId};
+use nostr::{
+    event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag},
+    key::{Keys, PublicKey},
+    types::Timestamp,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -29,10 +40,10 @@ use tokio_tungstenite::{
 use url::Url;
 
 use super::{
-    Pace,
+    Pace, REPLY,
     dial::{Dial, Wire},
     exchange::Ask,
-    frame::Frame,
+    frame::{Frame, Wanted},
 };
 use crate::clock::Clock;
 
@@ -42,8 +53,15 @@ const LARGEST: usize = 512 << 10;
 /// How often one relay gets the same event: a relay that keeps hanging up will not take the next one either.
 const MOST_SENDS: u32 = 4;
 
-/// How many authentic events one relay may deliver to one exchange: the wallet sends one, a replay is dropped.
-const MOST_EVENTS: usize = 16;
+/// How many authentic events one relay may deliver to one exchange: the wallet sends one, a replay is dropped. More
+/// where no request is answered: a busy wallet tells of all its payments.
+const MOST_EVENTS: [usize; 2] = [16, 64];
+
+/// How a relay begins a refusal when it first wants to know who we are.
+const UNKNOWN_CALLER: &str = "auth-required:";
+
+/// The kind of the event that answers a relay's challenge.
+const AUTH: Kind = Kind::Custom(22242);
 
 /// How many events that fail the check a connection may deliver before it is given up: each check costs a signature.
 const MOST_FORGED: u32 = 1000;
@@ -82,12 +100,16 @@ pub(super) struct Waiting {
     /// Whether this connection has said `EOSE`, `OK`, `CLOSED` already: each is passed on once, so that a relay that
     /// repeats itself fills no memory.
     said: [bool; 3],
+    /// What this connection has yet to be sent: the subscription, the event.
+    due: [bool; 2],
+    /// Why the relay refused until it knows who we are.
+    deferred: Option<String>,
 }
 
 impl Waiting {
     /// An exchange that relay number `relay` is to serve.
     pub fn new(ask: Arc<Ask>, relay: usize, news: mpsc::UnboundedSender<News>) -> Waiting {
-        Waiting { ask, relay, news, sends: 0, seen: Vec::new(), said: [false; 3] }
+        Waiting { ask, relay, news, sends: 0, seen: Vec::new(), said: [false; 3], due: [true; 2], deferred: None }
     }
 
     fn tell(&self, heard: Heard) {
@@ -100,6 +122,29 @@ impl Waiting {
             self.tell(heard);
         }
     }
+
+    /// Passes on an event, once. `false` when it is not what it must be.
+    fn deliver(&mut self, event: Box<Event>) -> bool {
+        let most = MOST_EVENTS[usize::from(self.ask.wanted.answers.is_none())];
+        if self.seen.len() >= most || self.seen.contains(&event.id) {
+            return true;
+        }
+        if !self.ask.wanted.admits(&event) {
+            return false;
+        }
+        self.seen.push(event.id);
+        self.tell(Heard::Event(event));
+        true
+    }
+}
+
+/// Who speaks with whom.
+#[derive(Clone)]
+pub(super) struct Parties {
+    /// Our own key pair.
+    pub us: Keys,
+    /// The wallet.
+    pub wallet: PublicKey,
 }
 
 enum Command {
@@ -110,6 +155,7 @@ enum Command {
 /// The handle of one link. Its task starts with the first exchange and ends with the handle.
 pub(super) struct Link {
     url: Url,
+    parties: Parties,
     dial: Arc<dyn Dial>,
     clock: Clock,
     pace: Pace,
@@ -118,8 +164,8 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that has not connected yet.
-    pub fn new(url: Url, dial: Arc<dyn Dial>, clock: Clock, pace: Pace) -> Link {
-        Link { url, dial, clock, pace, task: Mutex::new(None) }
+    pub fn new(url: Url, parties: Parties, dial: Arc<dyn Dial>, clock: Clock, pace: Pace) -> Link {
+        Link { url, parties, dial, clock, pace, task: Mutex::new(None) }
     }
 
     /// Serves an exchange until it is closed. Must be called within a tokio runtime.
@@ -130,8 +176,21 @@ impl Link {
             Some(sender) if !sender.is_closed() => sender.clone(),
             _ => {
                 let (sender, commands) = mpsc::unbounded_channel();
+                let replies = Wanted {
+                    author: self.parties.wallet,
+                    kind: REPLY,
+                    answers: None,
+                    reader: Some(self.parties.us.public_key()),
+                    // Clocks differ, so there is no `since`; but what is stored is told by a request's own subscription.
+                    stored: Some(1),
+                };
+                let standing = data_encoding::HEXLOWER.encode(&crate::random::<8>());
                 let keeper = Keeper {
                     url: self.url.clone(),
+                    us: self.parties.us.clone(),
+                    subscribe: Frame::subscribe(&standing, &replies),
+                    standing,
+                    wants_auth: false,
                     dial: self.dial.clone(),
                     clock: self.clock.clone(),
                     pace: self.pace,
@@ -165,11 +224,51 @@ enum End {
 /// The task behind a link.
 struct Keeper {
     url: Url,
+    us: Keys,
+    /// The id of the subscription for all replies to us, and the frame that makes it.
+    standing: String,
+    subscribe: String,
+    /// Whether this relay ever refused something until it knew who we are.
+    wants_auth: bool,
     dial: Arc<dyn Dial>,
     clock: Clock,
     pace: Pace,
     commands: mpsc::UnboundedReceiver<Command>,
     open: HashMap<String, Waiting>,
+}
+
+/// How far a connection has come in telling its relay who we are.
+#[derive(PartialEq, Eq)]
+enum Auth {
+    /// It has not asked.
+    Unasked,
+    /// It has asked, with this challenge.
+    Owed(String),
+    /// It was told, in the event with this id.
+    Told(String),
+    /// It has taken it, or refused it, or never said anything to it.
+    Over,
+}
+
+/// What one connection has come to.
+struct Talk {
+    auth: Auth,
+    /// Whether the standing subscription has yet to be made.
+    standing: bool,
+    /// Until when nothing is asked, since the relay first wants to know who we are.
+    held: Option<Instant>,
+    closing: Vec<String>,
+}
+
+/// What a frame from the relay leads to.
+#[derive(PartialEq, Eq)]
+enum Then {
+    /// Nothing.
+    Go,
+    /// There is something to send.
+    Send,
+    /// It delivered an event that is not what it must be.
+    Forged,
 }
 
 impl Keeper {
@@ -226,7 +325,7 @@ impl Keeper {
 
     fn lost(&mut self) {
         for waiting in self.open.values_mut() {
-            waiting.said = [false; 3];
+            (waiting.said, waiting.due, waiting.deferred) = ([false; 3], [true; 2], None);
             waiting.tell(Heard::Lost);
         }
     }
@@ -281,11 +380,10 @@ impl Keeper {
         let mut heard = false;
         let (mut heard_at, mut asked_at) = (Instant::now(), None::<Instant>);
         let mut forged: u32 = 0;
-        let subs: Vec<String> = self.open.keys().cloned().collect();
-        for sub in subs {
-            if !self.ask(&mut socket, &sub).await {
-                return End::Lost { heard };
-            }
+        let held = self.wants_auth.then(|| Instant::now() + self.pace.grace);
+        let mut talk = Talk { auth: Auth::Unasked, standing: true, held, closing: Vec::new() };
+        if !self.send_due(&mut socket, &mut talk).await {
+            return End::Lost { heard };
         }
         loop {
             // A silent connection is asked for a sign of life, but only while somebody waits. After a long rest this is
@@ -294,69 +392,125 @@ impl Keeper {
                 Some(at) => at + self.pace.answer_within,
                 None => heard_at + self.pace.ping_every,
             };
-            tokio::select! {
-                command = self.commands.recv() => match command {
-                    None => {
-                        let _ = self.write(&mut socket, [Message::Close(None)]).await;
+            let release = talk.held.unwrap_or(alarm);
+            let then = tokio::select! {
+                command = self.commands.recv() => {
+                    let Some(command) = command else {
+                        let _ = self.write(&mut socket, vec![Message::Close(None)]).await;
                         return End::Gone;
+                    };
+                    self.take(command, &mut talk);
+                    // What is asked at the same time leaves together.
+                    while let Ok(command) = self.commands.try_recv() {
+                        self.take(command, &mut talk);
                     }
-                    Some(Command::Open(waiting)) => {
-                        let sub = waiting.ask.sub.clone();
-                        self.open.insert(sub.clone(), waiting);
-                        if !self.ask(&mut socket, &sub).await {
-                            return End::Lost { heard };
-                        }
-                    }
-                    Some(Command::Close(sub)) => {
-                        if self.open.remove(&sub).is_some()
-                            && !self.write(&mut socket, [Message::text(Frame::unsubscribe(&sub))]).await
-                        {
-                            return End::Lost { heard };
-                        }
-                    }
-                },
+                    Then::Send
+                }
                 message = socket.next() => match message {
                     Some(Ok(Message::Text(text))) => {
                         (heard, heard_at, asked_at) = (true, Instant::now(), None);
-                        if !self.hear(text.as_str()) {
-                            forged += 1;
-                            if forged > MOST_FORGED {
-                                return End::Lost { heard: false };
-                            }
-                        }
+                        self.hear(text.as_str(), &mut talk)
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Lost { heard },
-                    Some(Ok(_)) => (heard, heard_at, asked_at) = (true, Instant::now(), None),
+                    Some(Ok(_)) => {
+                        (heard, heard_at, asked_at) = (true, Instant::now(), None);
+                        Then::Go
+                    }
                 },
+                () = sleep_until(release), if talk.held.is_some() => {
+                    self.identified(&mut talk, false);
+                    Then::Send
+                }
                 () = sleep_until(alarm), if !self.open.is_empty() => {
-                    if asked_at.is_some() || !self.write(&mut socket, [Message::Ping(Bytes::new())]).await {
+                    if asked_at.is_some() || !self.write(&mut socket, vec![Message::Ping(Bytes::new())]).await {
                         return End::Lost { heard: false };
                     }
                     asked_at = Some(Instant::now());
+                    Then::Go
+                }
+            };
+            match then {
+                Then::Go => {}
+                Then::Send => {
+                    if !self.send_due(&mut socket, &mut talk).await {
+                        return End::Lost { heard };
+                    }
+                }
+                Then::Forged => {
+                    forged += 1;
+                    if forged > MOST_FORGED {
+                        return End::Lost { heard: false };
+                    }
                 }
             }
         }
     }
 
-    /// Subscribes for an exchange and publishes its event, in one flush and in this order. `false` when that failed.
-    async fn ask(&mut self, socket: &mut Socket, sub: &str) -> bool {
-        let Some(waiting) = self.open.get_mut(sub) else { return true };
-        let ask = waiting.ask.clone();
-        let subscribe = Message::text(ask.subscribe.as_str());
-        let publish = ask
-            .publish
-            .as_ref()
-            .filter(|publish| self.clock.now_s() < publish.until && waiting.sends < MOST_SENDS && ask.sends.begin());
-        match publish {
-            Some(publish) => {
-                waiting.sends += 1;
-                self.write(socket, [subscribe, Message::text(publish.frame.as_str())]).await
+    /// Takes a command while there is a connection.
+    fn take(&mut self, command: Command, talk: &mut Talk) {
+        match command {
+            Command::Open(waiting) => {
+                self.open.insert(waiting.ask.sub.clone(), waiting);
             }
-            None => self.write(socket, [subscribe]).await,
+            Command::Close(sub) => {
+                // One that was never subscribed for need not be ended.
+                if self.open.remove(&sub).is_some_and(|w| !w.due[0]) {
+                    talk.closing.push(sub);
+                }
+            }
         }
     }
 
-    async fn write<const N: usize>(&self, socket: &mut Socket, messages: [Message; N]) -> bool {
+    /// Sends what this connection has yet to be sent, in one flush: subscriptions before events. `false` when that
+    /// failed.
+    async fn send_due(&mut self, socket: &mut Socket, talk: &mut Talk) -> bool {
+        let closing = talk.closing.drain(..);
+        let mut messages: Vec<Message> = closing.map(|sub| Message::text(Frame::unsubscribe(&sub))).collect();
+        if let Auth::Owed(challenge) = &talk.auth {
+            match self.identity(challenge) {
+                Some((id, frame)) => {
+                    talk.auth = Auth::Told(id);
+                    messages.push(Message::text(frame));
+                }
+                None => talk.auth = Auth::Over,
+            }
+        }
+        if talk.held.is_none() {
+            if std::mem::take(&mut talk.standing) {
+                messages.push(Message::text(self.subscribe.as_str()));
+            }
+            for waiting in self.open.values_mut() {
+                if std::mem::take(&mut waiting.due[0]) {
+                    messages.push(Message::text(waiting.ask.subscribe.as_str()));
+                }
+            }
+            let now = self.clock.now_s();
+            for waiting in self.open.values_mut() {
+                if !std::mem::take(&mut waiting.due[1]) {
+                    continue;
+                }
+                let ask = &waiting.ask;
+                let Some(publish) = ask.publish.as_ref() else { continue };
+                if now < publish.until && waiting.sends < MOST_SENDS && ask.sends.begin() {
+                    messages.push(Message::text(publish.frame.as_str()));
+                    waiting.sends += 1;
+                }
+            }
+        }
+        messages.is_empty() || self.write(socket, messages).await
+    }
+
+    /// The answer to a challenge: its id and its frame. It names this relay, so that it is of no use at another.
+    fn identity(&self, challenge: &str) -> Option<(String, String)> {
+        let event = EventBuilder::new(AUTH, "")
+            .tags([Tag::custom("relay", [self.url.as_str()]), Tag::custom("challenge", [challenge])])
+            .custom_created_at(Timestamp::from_secs(self.clock.now_s()))
+            .finalize(&self.us)
+            .ok()?;
+        Some((event.id.to_hex(), Frame::authenticate(&event.try_as_json().ok()?)))
+    }
+
+    async fn write(&self, socket: &mut Socket, messages: Vec<Message>) -> bool {
         let writing = async {
             for message in messages {
                 socket.feed(message).await?;
@@ -366,24 +520,33 @@ impl Keeper {
         matches!(timeout(self.pace.answer_within, writing).await, Ok(Ok(())))
     }
 
-    /// Passes on what a relay says. `false` when it delivered an event that is not what it must be.
-    fn hear(&mut self, text: &str) -> bool {
+    /// Passes on what a relay says.
+    fn hear(&mut self, text: &str, talk: &mut Talk) -> Then {
         match Frame::read(text) {
             Some(Frame::Event { sub, event }) => {
-                let Some(waiting) = self.open.get_mut(&sub) else { return true };
-                if waiting.seen.len() >= MOST_EVENTS || waiting.seen.contains(&event.id) {
-                    return true;
-                }
-                if !waiting.ask.wanted.admits(&event) {
-                    return false;
-                }
-                waiting.seen.push(event.id);
-                waiting.tell(Heard::Event(event));
+                let waiting = if sub == self.standing {
+                    let mut answered = event.tags.event_ids();
+                    answered.find_map(|id| self.open.values().find(|w| w.ask.wanted.answers == Some(id)))
+                } else {
+                    self.open.get(&sub)
+                };
+                let Some(sub) = waiting.map(|w| w.ask.sub.clone()) else { return Then::Go };
+                let true_one = self.open.get_mut(&sub).is_none_or(|waiting| waiting.deliver(event));
+                return if true_one { Then::Go } else { Then::Forged };
             }
             Some(Frame::Ok { event, taken, why }) => {
+                if talk.auth == Auth::Told(event.clone()) {
+                    self.identified(talk, taken);
+                    return Then::Send;
+                }
                 let of = |w: &&mut Waiting| w.ask.publish.as_ref().is_some_and(|p| p.id == event);
                 if let Some(waiting) = self.open.values_mut().find(of) {
-                    waiting.tell_once(1, if taken { Heard::Taken } else { Heard::Refused(why) });
+                    if !taken && why.starts_with(UNKNOWN_CALLER) && talk.auth != Auth::Over {
+                        (waiting.due[1], waiting.deferred) = (true, Some(why));
+                        self.hold(talk);
+                    } else {
+                        waiting.tell_once(1, if taken { Heard::Taken } else { Heard::Refused(why) });
+                    }
                 }
             }
             Some(Frame::Stored { sub }) => {
@@ -392,12 +555,45 @@ impl Keeper {
                 }
             }
             Some(Frame::Closed { sub, why }) => {
-                if let Some(waiting) = self.open.get_mut(&sub) {
-                    waiting.tell_once(2, Heard::Refused(why));
+                let deferred = why.starts_with(UNKNOWN_CALLER) && talk.auth != Auth::Over;
+                if sub == self.standing {
+                    talk.standing = deferred;
+                } else if let Some(waiting) = self.open.get_mut(&sub) {
+                    if deferred {
+                        (waiting.due[0], waiting.deferred) = (true, Some(why));
+                    } else {
+                        waiting.tell_once(2, Heard::Refused(why));
+                    }
+                }
+                if deferred {
+                    self.hold(talk);
                 }
             }
-            None => {}
+            Some(Frame::Auth { challenge }) if talk.auth == Auth::Unasked => {
+                talk.auth = Auth::Owed(challenge);
+                return Then::Send;
+            }
+            Some(Frame::Auth { .. }) | None => {}
         }
-        true
+        Then::Go
+    }
+
+    /// Asks nothing more until the relay has been told who we are, or does not care to be.
+    fn hold(&mut self, talk: &mut Talk) {
+        self.wants_auth = true;
+        let until = Instant::now() + self.pace.answer_within;
+        talk.held.get_or_insert(until);
+    }
+
+    /// Goes on after the relay was told who we are (`taken`), or did not want to know. What it refused before is asked
+    /// again in the first case, and refused in the second.
+    fn identified(&mut self, talk: &mut Talk, taken: bool) {
+        (talk.auth, talk.held) = (Auth::Over, None);
+        for waiting in self.open.values_mut() {
+            if let Some(why) = waiting.deferred.take().filter(|_| !taken) {
+                waiting.due = [false; 2];
+                waiting.tell_once(2, Heard::Refused(why));
+            }
+        }
     }
 }
