@@ -163,6 +163,11 @@ pub trait Wallet: Send + Sync {
     fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid>;
 }
 
+/// How the relays that the operator named are reached.
+pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
+    Arc::new(dial::Guarded::new(config.http.clone()))
+}
+
 /// Makes the wallet that the operator set up. Connects to nothing. `remembered` is what [`Wallet::remember`] said of the
 /// wallet with that id in an earlier run.
 ///
@@ -177,7 +182,7 @@ pub fn from_config(
     let options = |floor| nwc::NwcOptions {
         reply_timeout: config.waits.wallet,
         clock: clock.clone(),
-        dial: Arc::new(dial::Guarded::new(config.http.clone())),
+        dial: dialer(config),
         floor,
         ..nwc::NwcOptions::default()
     };

@@ -57,8 +57,10 @@ impl Frame {
 /// Which events an exchange waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Who must have signed it.
-    pub author: PublicKey,
+    /// Who must have signed it; `None` where that is what is to be found out.
+    pub author: Option<PublicKey>,
+    /// Whom it must name in a `p` tag.
+    pub names: Option<PublicKey>,
     /// Its kind.
     pub kind: Kind,
     /// The request that it must answer.
@@ -68,17 +70,25 @@ pub(super) struct Wanted {
 impl Wanted {
     /// The filter a relay is asked with. Without `since`: clocks differ. A relay's filtering is never relied on.
     fn filter(&self) -> Value {
-        let mut filter = json!({ "kinds": [self.kind.as_u16()], "authors": [self.author.to_hex()] });
+        let mut filter = json!({ "kinds": [self.kind.as_u16()] });
+        if let Some(author) = &self.author {
+            filter["authors"] = json!([author.to_hex()]);
+        }
+        if let Some(named) = &self.names {
+            filter["#p"] = json!([named.to_hex()]);
+        }
         if let Some(id) = &self.answers {
             filter["#e"] = json!([id.to_hex()]);
         }
         filter
     }
 
-    /// Whether an event is truly one of these: kind, author, the request it answers, its id and its signature.
+    /// Whether an event is truly one of these: kind, author, whom it names, the request it answers, its id and its
+    /// signature.
     pub fn admits(&self, event: &Event) -> bool {
         event.kind == self.kind
-            && event.pubkey == self.author
+            && self.author.is_none_or(|author| event.pubkey == author)
+            && self.names.is_none_or(|named| event.tags.public_keys().any(|key| key == named))
             && self.answers.is_none_or(|id| event.tags.event_ids().any(|answered| answered == id))
             && event.verify().is_ok()
     }

@@ -6,14 +6,17 @@
 //!
 //! `uri` reads the connection string; `dial` reaches a relay; `frame` is what goes over it; `relay` keeps one
 //! connection; `exchange` asks all relays at once; `cipher` chooses the encryption; `messages` says what a reply proves;
-//! `reading` and `payment` are the two ways to use it all.
+//! `reading` and `payment` are the two ways to use it all. `connect` makes a new connection, whose key is made here;
+//! `probe` says whether a relay can be reached.
 
 mod cipher;
+mod connect;
 mod dial;
 mod exchange;
 mod frame;
 mod messages;
 mod payment;
+mod probe;
 mod reading;
 mod relay;
 mod uri;
@@ -43,7 +46,9 @@ use self::{
 };
 pub use self::{
     cipher::Scheme,
+    connect::{Allowance, Answer, BadAnswer, Found, Invitation},
     dial::{Dial, Direct, Wire},
+    probe::{Reached, reach},
     uri::{BadUri, NwcUri},
 };
 use super::{Bill, Boxed, LookSaid, PaySaid, Prepared, Wallet, WalletError, WalletInfo};
@@ -232,7 +237,7 @@ impl NwcWallet {
 
     /// What an exchange about a request publishes and waits for.
     fn posting(&self, id: EventId, json: &str, until: u64) -> (Wanted, Publish) {
-        let wanted = Wanted { author: self.wallet, kind: REPLY, answers: Some(id) };
+        let wanted = Wanted { author: Some(self.wallet), names: None, kind: REPLY, answers: Some(id) };
         (wanted, Publish { id: id.to_hex(), frame: Frame::publish(json), until })
     }
 }
