@@ -171,12 +171,16 @@ async fn look(found: &mut Findings) {
     if let Some(tested) = &tested {
         rights(found, tested);
     }
+    let wallets_world = tested.as_ref().and_then(|t| t.world);
     if let Some(ledger) = &ledger {
-        if let Err(e) = books(found, ledger, tested.as_ref()).await {
+        if let Err(e) = books(found, ledger, wallets_world).await {
             broken_ledger(found, &e);
         }
-    } else if fs::symlink_metadata(ledger_file(&home)).is_err() {
-        found.ok("ledger", "there is none yet: nothing was ever spent");
+    } else {
+        world(found, None, wallets_world);
+        if fs::symlink_metadata(ledger_file(&home)).is_err() {
+            found.ok("ledger", "there is none yet: nothing was ever spent");
+        }
     }
     space(found, &home);
 }
@@ -475,7 +479,7 @@ fn rights(found: &mut Findings, tested: &Tested) {
 }
 
 /// The ledger: its chain, its world, what is open in it.
-async fn books(found: &mut Findings, ledger: &Ledger, tested: Option<&Tested>) -> Result<(), LedgerError> {
+async fn books(found: &mut Findings, ledger: &Ledger, wallets_world: Option<&str>) -> Result<(), LedgerError> {
     let head = ledger.head().await?;
     if head.lines <= VERIFIED_LINES {
         let verified = ledger.verify().await?;
@@ -494,7 +498,7 @@ async fn books(found: &mut Findings, ledger: &Ledger, tested: Option<&Tested>) -
             format!("opens; {} lines, the last {end}...; bursar audit verify walks them all", head.lines),
         );
     }
-    world(found, ledger.world().await?.as_deref(), tested.and_then(|t| t.world));
+    world(found, ledger.world().await?.as_deref(), wallets_world);
     let mut open = 0;
     for id in ledger.unresolved().await? {
         open += usize::from(ledger.find(id).await?.is_some_and(|s| s.state.at_risk()));

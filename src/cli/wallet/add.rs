@@ -182,7 +182,8 @@ async fn connected(config: &Config, args: &NwcArgs) -> Result<Secret, Failure> {
     };
     if !certain {
         say(&format!(
-            "A wallet answered. It does not repeat what stands in the link, so compare: your wallet's public key is\n  {}",
+            "A wallet answered. It does not repeat what stands in the link, so compare its public key with your wallet's:\n  \
+             {}\nIf it is another one: bursar wallet add nwc --again --replace",
             answer.wallet_key()
         ))?;
     }
