@@ -244,6 +244,14 @@ async fn a_string_from_a_pipe_is_written_for_its_owner_alone_and_tried() {
 }
 
 #[tokio::test]
+async fn a_variable_that_comes_before_the_file_is_pointed_out() {
+    let world = World::new().await;
+    let string = world.sandbox.nwc_uri();
+    let (code, out, err) = piped(&world, &["wallet", "add", "nwc", "--paste"], string.expose()).await;
+    assert!(code == 0 && out.contains("Unset it"), "{out}{err}");
+}
+
+#[tokio::test]
 async fn a_string_that_is_not_one_changes_nothing_and_is_not_repeated() {
     let world = bare().await;
     let cut = world.sandbox.nwc_uri().expose().replace("relay=", "rly=");

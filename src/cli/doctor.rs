@@ -1,4 +1,4 @@
-//! `bursar doctor`: everything that buying needs, looked at one by one. Nothing is paid, made or mended.
+//! `bursar doctor`: everything that buying needs, looked at one by one. Nothing is paid or made.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ const LITTLE_SPACE: u64 = 50 << 20;
 /// Checks that everything is fit to buy: home, permissions, config, limits, wallet, relay, clock, ledger.
 ///
 /// Each line says ok, warn or fail, what that means, and what to do. It connects only to your wallet's relays, pays
-/// nothing, and creates and changes nothing. Ends with 1 when something fails.
+/// nothing and makes nothing. Ends with 1 when something fails.
 #[derive(clap::Args)]
 pub(super) struct DoctorArgs {
     #[command(flatten)]

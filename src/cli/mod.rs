@@ -191,7 +191,7 @@ fn log_to_stderr() {
     use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
     let level = std::env::var("BURSAR_LOG").ok().and_then(|l| l.parse().ok()).unwrap_or(tracing::Level::WARN);
     let filter = Targets::new().with_default(tracing::Level::WARN).with_target("bursar", level);
-    let layer =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // Colours are a feature of the crate that is left out; asking for them ends a debug build.
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }

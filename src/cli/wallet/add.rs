@@ -218,7 +218,7 @@ fn show(invitation: &Invitation, args: &NwcArgs, begun_before: bool) -> Result<(
         None => (invitation.link(&allowance), "with your wallet"),
     };
     let begun = if begun_before { " (the one from before; --again makes a new one)" } else { "" };
-    let relays: Vec<_> = invitation.relays().iter().map(Url::as_str).collect();
+    let relays: Vec<_> = invitation.relays().iter().map(|r| r.as_str().trim_end_matches('/')).collect();
     say(&format!("Open this link {what}{begun}:\n\n  {link}\n"))?;
     if let Some(square) = link::square_for_terminal(&link) {
         print(&format!("{square}\n"))?;
