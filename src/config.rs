@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     money::{Amount, Currency},
-    secret::Secret,
+    secret::{Secret, looks_secret},
 };
 
 /// The limits of one currency. `host` and `total` are optional: absent means no limit of that scope.
@@ -103,6 +103,26 @@ pub struct Config {
     pub nwc_file: PathBuf,
     /// The session's key from the environment, or empty.
     pub session_key: String,
+    /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
+    pub cut: Vec<String>,
+}
+
+/// Where a wallet's connection string was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalletFrom {
+    /// The variable `BURSAR_NWC`.
+    Environment,
+    /// A file.
+    File(PathBuf),
+}
+
+impl std::fmt::Display for WalletFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WalletFrom::Environment => f.write_str("BURSAR_NWC"),
+            WalletFrom::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Why the configuration cannot be used. Bursar pays nothing with a configuration it does not understand.
@@ -293,6 +313,57 @@ impl LimitTable {
     }
 }
 
+/// The defaults that were written above their ceiling.
+fn cut(section: &LimitsSection) -> Vec<String> {
+    let mut table = LimitTable::default();
+    for (place, written, kept) in
+        [("ceiling", &section.ceiling, &mut table.ceiling), ("default", &section.default, &mut table.default)]
+    {
+        match rows(written, kept, place) {
+            Ok(read) if !written.is_empty() => *kept = read,
+            _ => {}
+        }
+    }
+    let mut cut = Vec::new();
+    for code in section.default.keys() {
+        let Some(currency) = Currency::from_code(code) else { continue };
+        let Some(wish) = table.default.get(&currency) else { continue };
+        let Some(ceiling) = table.ceiling.get(&currency) else {
+            cut.push(format!("limits.default.{code} has no ceiling, so nothing is spent in {code}"));
+            continue;
+        };
+        let scopes = [
+            ("purchase", Some(wish.purchase), Some(ceiling.purchase)),
+            ("session", Some(wish.session), Some(ceiling.session)),
+            ("day", Some(wish.day), Some(ceiling.day)),
+            ("host", wish.host, ceiling.host),
+            ("total", wish.total, ceiling.total),
+        ];
+        for (scope, wish, ceiling) in scopes {
+            if let (Some(wish), Some(ceiling)) = (wish, ceiling)
+                && wish.exceeds(ceiling)
+            {
+                cut.push(format!("limits.default.{code}.{scope} is {wish}, above its ceiling: {ceiling} holds"));
+            }
+        }
+    }
+    cut
+}
+
+/// Why a config file could not be read, with the line's number and without the line: somebody may have put a secret
+/// there.
+fn misread(text: &str, error: &toml::de::Error) -> String {
+    let line =
+        error.span().map_or(1, |span| text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count() + 1);
+    let said = error.message();
+    if looks_secret(said) {
+        return format!(
+            "line {line} holds a wallet string, which does not belong there. Take it out, and run `bursar wallet add nwc --paste`"
+        );
+    }
+    format!("line {line}: {}", without_values(said))
+}
+
 fn rows(
     section: &BTreeMap<String, LimitsRow>,
     fallback: &BTreeMap<Currency, Limits>,
@@ -346,6 +417,19 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_from(home: PathBuf) -> Result<Config, ConfigError> {
+        let mut config = Config::without_wallet(home)?;
+        config.nwc = match config.wallet_strings().into_iter().next() {
+            Some((_, found)) => Some(found?),
+            None => None,
+        };
+        Ok(config)
+    }
+
+    /// The same, without looking for a wallet: what sets one up or mends one must work while it is broken.
+    ///
+    /// # Errors
+    /// As [`Config::load`], but for the wallet's file.
+    pub fn without_wallet(home: PathBuf) -> Result<Config, ConfigError> {
         let path = home.join("config.toml");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => {
@@ -366,11 +450,28 @@ impl Config {
             .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
             .map(|v| v.chars().filter(|c| !c.is_control()).take(128).collect())
             .unwrap_or_default();
-        config.nwc = match std::env::var("BURSAR_NWC") {
-            Ok(text) if !text.trim().is_empty() => Some(Secret::new(text.trim())),
-            _ => read_secret(&config.nwc_file)?,
-        };
         Ok(config)
+    }
+
+    /// What holds where nothing is written: the built-in limits and deadlines, no wallet.
+    ///
+    /// # Errors
+    /// None in practice: the built-in values are understood.
+    pub fn built_in(home: PathBuf) -> Result<Config, ConfigError> {
+        let path = home.join("config.toml");
+        Config::from_file(home, &ConfigFile::default()).map_err(|say| ConfigError::Wrong { path, say })
+    }
+
+    /// The connection strings there are, each with its place, or why it cannot be read. The first is the one that counts.
+    pub fn wallet_strings(&self) -> Vec<(WalletFrom, Result<Secret, ConfigError>)> {
+        let mut found = Vec::new();
+        if let Some(text) = std::env::var("BURSAR_NWC").ok().filter(|text| !text.trim().is_empty()) {
+            found.push((WalletFrom::Environment, Ok(Secret::new(text.trim()))));
+        }
+        if let Some(read) = read_secret(&self.nwc_file).transpose() {
+            found.push((WalletFrom::File(self.nwc_file.clone()), read));
+        }
+        found
     }
 
     fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
@@ -380,9 +481,12 @@ impl Config {
             let amount = amount.ok_or_else(|| format!("approval.above.{code}: {text:?} is not an amount"))?;
             approval_above.insert(amount.currency(), amount);
         }
-        let nwc_file = file.wallet.nwc_file.as_deref().unwrap_or(Path::new(""));
-        if nwc_file.to_string_lossy().starts_with("nostr+wallet") {
-            return Err("wallet.nwc_file names a file, and it is in that file that the wallet's string goes".into());
+        if file.wallet.nwc_file.as_ref().is_some_and(|path| looks_secret(&path.to_string_lossy())) {
+            return Err(
+                "wallet.nwc_file is the name of a file, and a wallet string stands there. Take it out, and run \
+                        `bursar wallet add nwc --paste`"
+                    .into(),
+            );
         }
         let waits = Waits::default();
         let long = Duration::from_secs(3600);
@@ -411,16 +515,10 @@ impl Config {
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
             session_key: String::new(),
+            cut: cut(&file.limits),
             home,
         })
     }
-}
-
-/// What is wrong with a TOML text and in which line. Never the line itself: somebody may have put the wallet string there.
-fn misread(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
-    let line = line.map(|n| format!("line {n}: ")).unwrap_or_default();
-    format!("{line}{}", without_values(error.message()))
 }
 
 /// A sentence about the config without what the file says, where that could be a wallet string: a long word.

@@ -20,6 +20,14 @@ impl Secret {
     }
 }
 
+/// Whether a text holds what looks like a wallet's connection string or a private key, and so must not be shown.
+pub fn looks_secret(text: &str) -> bool {
+    let low = text.to_ascii_lowercase();
+    ["nostr+walletconnect", "nostr%2bwalletconnect", "nostrwalletconnect", "nsec1", "secret="]
+        .iter()
+        .any(|mark| low.contains(mark))
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")

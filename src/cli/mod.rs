@@ -6,11 +6,14 @@ mod balance;
 mod budget;
 mod demo;
 mod discover;
+mod doctor;
 mod fetch;
+mod init;
 mod sandbox;
 mod serve;
 mod session;
 mod show;
+mod wallet;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -41,6 +44,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Start a world of play money on this machine: a wallet and two paid APIs
     Sandbox(sandbox::SandboxArgs),
+    /// Write a config.toml with every key, each at its default
+    Init(init::InitArgs),
+    /// Connect a wallet, show the ones that are set up, and try them
+    Wallet(wallet::WalletArgs),
+    /// Check that everything is fit to buy: home, config, wallet, ledger
+    Doctor(doctor::DoctorArgs),
     /// Fetch a URL and pay for it if need be, within the limits
     Fetch(fetch::FetchArgs),
     /// Find out what a URL costs and how it may be paid, without paying
@@ -104,6 +113,11 @@ type Done = Result<ExitCode, Failure>;
 /// Parses the command line and runs one command.
 pub fn main() -> ExitCode {
     log_to_stderr();
+    // Before parsing: an error about a stray argument would print it.
+    if std::env::args_os().skip(1).any(|arg| is_wallet_string(&arg.to_string_lossy())) {
+        eprintln!("bursar: {WALLET_ON_COMMAND_LINE}");
+        return ExitCode::from(2);
+    }
     let cli = Cli::parse();
     let command = match cli.command {
         Some(command) => command,
@@ -133,11 +147,26 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is said to a wallet string among the arguments.
+const WALLET_ON_COMMAND_LINE: &str = "a wallet string does not belong on the command line: other users of this machine \
+    can see it there, and the shell keeps it. Nothing was done with it. Best make a new connection at the wallet and \
+    delete this one; then run `bursar wallet add nwc --paste`, which reads it without showing it";
+
+/// Whether an argument holds a whole connection string or a private key, whatever it was meant for.
+fn is_wallet_string(arg: &str) -> bool {
+    let low = arg.to_ascii_lowercase();
+    let has = |part: &str| low.contains(part);
+    has("walletconnect") && (has("secret=") || has("secret%3d")) || has("nsec1") && low.len() > 62
+}
+
 async fn run(command: Command) -> Done {
     match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Init(args) => init::run(args).await,
+        Command::Wallet(args) => wallet::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Fetch(args) => fetch::run(args).await,
         Command::Discover(args) => discover::run(args).await,
         Command::Balance(args) => balance::run(args).await,
@@ -162,7 +191,7 @@ fn log_to_stderr() {
     use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
     let level = std::env::var("BURSAR_LOG").ok().and_then(|l| l.parse().ok()).unwrap_or(tracing::Level::WARN);
     let filter = Targets::new().with_default(tracing::Level::WARN).with_target("bursar", level);
-    let layer =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // Colours are a feature of the crate that is left out; asking for them ends a debug build.
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }

@@ -194,6 +194,11 @@ pub trait Wallet: Send + Sync {
     }
 }
 
+/// How the relays that the operator named are reached.
+pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
+    Arc::new(dial::Guarded::new(config.http.clone()))
+}
+
 /// Makes the wallet that the operator set up. Connects to nothing. `remembered` is what [`Wallet::remember`] said of the
 /// wallet with that id in an earlier run.
 ///
@@ -209,7 +214,7 @@ pub fn from_config(
         reply_timeout: config.waits.wallet,
         read_timeout: config.waits.wallet.min(nwc::NwcOptions::default().read_timeout),
         clock: clock.clone(),
-        dial: Arc::new(dial::Guarded::new(config.http.clone())),
+        dial: dialer(config),
         floor,
         ..nwc::NwcOptions::default()
     };

@@ -139,6 +139,7 @@ impl Naive {
             payment_hash: invoice.payment_hash,
             amount: invoice.amount,
             expires_at: invoice.expires_s,
+            fee_cap: self.wallet.fee_cap(price),
         };
         let prepared = self.wallet.prepare(&bill).await.ok()?;
         let intent = Intent {

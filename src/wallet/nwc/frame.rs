@@ -71,13 +71,13 @@ impl Frame {
 /// Which events an exchange waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Who must have signed it.
-    pub author: PublicKey,
+    /// Who must have signed it; `None` where that is what is to be found out.
+    pub author: Option<PublicKey>,
     /// Its kind.
     pub kind: Kind,
     /// The request that it must answer.
     pub answers: Option<EventId>,
-    /// Whom it must be written to.
+    /// Whom it must be written to: named in a `p` tag.
     pub reader: Option<PublicKey>,
     /// How many stored ones are of interest; none means all.
     pub stored: Option<usize>,
@@ -86,7 +86,10 @@ pub(super) struct Wanted {
 impl Wanted {
     /// The filter a relay is asked with. Without `since`: clocks differ. A relay's filtering is never relied on.
     fn filter(&self) -> Value {
-        let mut filter = json!({ "kinds": [self.kind.as_u16()], "authors": [self.author.to_hex()] });
+        let mut filter = json!({ "kinds": [self.kind.as_u16()] });
+        if let Some(author) = &self.author {
+            filter["authors"] = json!([author.to_hex()]);
+        }
         if let Some(id) = &self.answers {
             filter["#e"] = json!([id.to_hex()]);
         }
@@ -99,10 +102,11 @@ impl Wanted {
         filter
     }
 
-    /// Whether an event is truly one of these: kind, author, the request it answers, its id and its signature.
+    /// Whether an event is truly one of these: kind, author, whom it names, the request it answers, its id and its
+    /// signature.
     pub fn admits(&self, event: &Event) -> bool {
         event.kind == self.kind
-            && event.pubkey == self.author
+            && self.author.is_none_or(|author| event.pubkey == author)
             && self.answers.is_none_or(|id| event.tags.event_ids().any(|answered| answered == id))
             && self.reader.is_none_or(|key| event.tags.public_keys().any(|named| named == key))
             && event.verify().is_ok()

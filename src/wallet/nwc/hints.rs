@@ -57,7 +57,7 @@ impl NwcWallet {
             return None;
         }
         let wanted = Wanted {
-            author: self.wallet,
+            author: Some(self.wallet),
             kind: kind(scheme),
             answers: None,
             reader: Some(self.keys.public_key()),

@@ -6,15 +6,18 @@
 //!
 //! `uri` reads the connection string; `dial` reaches a relay; `frame` is what goes over it; `relay` keeps one
 //! connection; `exchange` asks all relays at once; `cipher` chooses the encryption; `messages` says what a reply proves;
-//! `reading`, `payment` and `hints` are the ways to use it all.
+//! `reading`, `payment` and `hints` are the ways to use it all. `connect` makes a new connection, whose key is made
+//! here; `probe` says whether a relay can be reached.
 
 mod cipher;
+mod connect;
 mod dial;
 mod exchange;
 mod frame;
 mod hints;
 mod messages;
 mod payment;
+mod probe;
 mod reading;
 mod relay;
 mod uri;
@@ -45,7 +48,9 @@ use self::{
 };
 pub use self::{
     cipher::Scheme,
+    connect::{Allowance, Answer, BadAnswer, Found, Invitation},
     dial::{Dial, Direct, Wire},
+    probe::{Reached, reach},
     uri::{BadUri, NwcUri},
 };
 use super::{Bill, Boxed, LookSaid, PaySaid, Prepared, Wallet, WalletError, WalletInfo};
@@ -180,7 +185,7 @@ impl NwcWallet {
     /// [`WalletError::Setup`] with a sentence that quotes nothing of the string.
     pub fn new(uri: &Secret, options: NwcOptions) -> Result<NwcWallet, WalletError> {
         let uri = NwcUri::parse(uri).map_err(|bad| WalletError::Setup(bad.to_string()))?;
-        let parties = Parties { us: uri.keys().clone(), wallet: uri.wallet() };
+        let parties = Parties { us: uri.keys().clone(), wallet: Some(uri.wallet()) };
         Ok(NwcWallet {
             wallet: uri.wallet(),
             keys: uri.keys().clone(),
@@ -241,7 +246,7 @@ impl NwcWallet {
 
     /// What an exchange about a request publishes and waits for.
     fn posting(&self, id: EventId, json: &str, until: u64) -> (Wanted, Publish) {
-        let wanted = Wanted { author: self.wallet, kind: REPLY, answers: Some(id), reader: None, stored: None };
+        let wanted = Wanted { author: Some(self.wallet), kind: REPLY, answers: Some(id), reader: None, stored: None };
         (wanted, Publish { id: id.to_hex(), frame: Frame::publish(json), until })
     }
 }

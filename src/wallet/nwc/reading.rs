@@ -82,7 +82,7 @@ impl NwcWallet {
     }
 
     async fn fetch_description(&self, mut deadline: Instant) -> Result<Info, WalletError> {
-        let wanted = Wanted { author: self.wallet, kind: INFO, answers: None, reader: None, stored: None };
+        let wanted = Wanted { author: Some(self.wallet), kind: INFO, answers: None, reader: None, stored: None };
         let mut exchange = self.relays.open(wanted, None).ok_or_else(crowded)?;
         let mut newest: Option<(Event, Info)> = None;
         while let Ok(heard) = timeout_at(deadline, exchange.next()).await {

@@ -143,8 +143,8 @@ impl Waiting {
 pub(super) struct Parties {
     /// Our own key pair.
     pub us: Keys,
-    /// The wallet.
-    pub wallet: PublicKey,
+    /// The wallet; `None` while it is still to be found out.
+    pub wallet: Option<PublicKey>,
 }
 
 enum Command {

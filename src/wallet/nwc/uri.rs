@@ -145,13 +145,13 @@ fn without_scheme(text: &str) -> Option<&str> {
     })
 }
 
-fn read_wallet_key(text: &str) -> Option<PublicKey> {
+pub(super) fn read_wallet_key(text: &str) -> Option<PublicKey> {
     let key = PublicKey::parse(text).ok()?;
     // Thirty-two bytes need not be a point on the curve, and only a point can answer.
     key.xonly().ok().map(|_| key)
 }
 
-fn read_relay(text: &str) -> Option<Url> {
+pub(super) fn read_relay(text: &str) -> Option<Url> {
     let mut url = Url::parse(text.trim()).ok()?;
     let plain = match url.scheme() {
         "wss" => false,

@@ -1,0 +1,71 @@
+//! `bursar wallet`: connect a wallet, show what is set up, and try it. Nothing here pays.
+
+mod add;
+mod file;
+mod hidden;
+mod link;
+mod list;
+pub(super) mod test;
+
+pub(super) use add::pending_file;
+use clap::{Args, Subcommand};
+
+use super::{Common, Done};
+use crate::{
+    clock::Clock,
+    config::Config,
+    ledger::{Ledger, LedgerError, file as ledger_file},
+    secret::Secret,
+};
+
+/// Connects a wallet, shows the ones that are set up, and tries them.
+///
+/// Bursar keeps no money: it asks a wallet of yours to pay. Give that connection a budget of its own at the wallet as
+/// well; it is a second belt.
+#[derive(Args)]
+pub(super) struct WalletArgs {
+    #[command(subcommand)]
+    command: WalletCommand,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand)]
+enum WalletCommand {
+    /// Connect a wallet
+    #[command(subcommand)]
+    Add(AddCommand),
+    /// Show the wallets that are set up, without connecting
+    List,
+    /// Connect to the wallet, ask what it allows, and pay nothing
+    ///
+    /// Ends with 0 when the wallet answers and may pay, with 1 when not.
+    Test,
+}
+
+#[derive(Subcommand)]
+enum AddCommand {
+    /// Connect a wallet that speaks Nostr Wallet Connect (Alby Hub, Coinos, LNbits, Primal, Zeus, ...)
+    Nwc(add::NwcArgs),
+}
+
+pub(super) async fn run(args: WalletArgs) -> Done {
+    match args.command {
+        WalletCommand::Add(AddCommand::Nwc(nwc)) => add::run(nwc).await,
+        WalletCommand::List => list::run(args.common.json()).await,
+        WalletCommand::Test => test::run(args.common.json()).await,
+    }
+}
+
+/// The ledger, if there is one already: to look must not make one.
+pub(super) fn ledger_if_there(config: &Config) -> Result<Option<Ledger>, LedgerError> {
+    if std::fs::symlink_metadata(ledger_file(&config.home)).is_err() {
+        return Ok(None);
+    }
+    Ledger::open(&config.home, config.limits.clone(), Clock::system()).map(Some)
+}
+
+/// The configuration with this connection string, whatever else is set up.
+fn with_string(config: &Config, string: Secret) -> Config {
+    Config { nwc: Some(string), ..config.clone() }
+}

@@ -1,0 +1,150 @@
+//! Commands as a person at a terminal sees them: words instead of JSON, and nothing secret on the screen.
+
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::ExitStatusExt},
+    },
+    path::Path,
+    process::{Child, Command, ExitStatus},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+use support::World;
+
+/// A terminal of 100 columns with one command in it.
+struct Terminal {
+    ours: File,
+    /// Kept open, so that what was written is not lost with the command.
+    theirs: File,
+    child: Child,
+    screen: String,
+}
+
+impl Terminal {
+    fn run(envs: &[(String, String)], args: &[&str]) -> Terminal {
+        let ours: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let name = Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        let theirs = File::options().read(true).write(true).open(name).unwrap();
+        tcsetwinsize(&theirs, Winsize { ws_row: 50, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let end = || theirs.try_clone().unwrap();
+        let mut command = Command::new(support::host::binary());
+        command.args(args).env_clear().envs(envs.iter().cloned()).stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().unwrap();
+        let ours = File::from(ours);
+        rustix::io::ioctl_fionbio(&ours, true).unwrap();
+        Terminal { ours, theirs, child, screen: String::new() }
+    }
+
+    fn echoes(&self) -> bool {
+        tcgetattr(&self.theirs).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    fn look(&mut self) {
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = self.ours.read(&mut bytes) {
+            self.screen.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+    }
+
+    fn until(&mut self, what: impl Fn(&Terminal) -> bool) {
+        let began = Instant::now();
+        while !what(self) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{}", self.screen);
+            std::thread::sleep(Duration::from_millis(10));
+            self.look();
+        }
+    }
+
+    fn end(mut self) -> (ExitStatus, String) {
+        let began = Instant::now();
+        let status = loop {
+            self.look();
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if began.elapsed() > Duration::from_secs(20) {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        self.look();
+        assert!(self.echoes(), "the terminal was left silent");
+        (status, self.screen.replace('\r', ""))
+    }
+}
+
+fn home(dir: &Path) -> Vec<(String, String)> {
+    vec![("BURSAR_HOME".into(), dir.join("home").display().to_string())]
+}
+
+#[test]
+fn commands_speak_words_to_a_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let envs = home(dir.path());
+    for (args, part) in [
+        (&[][..], "Usage: bursar"),
+        (&["doctor"], "warn  home"),
+        (&["init"], "Everything in it is commented out"),
+        (&["doctor"], "Fit to use; 1 to look at."),
+        (&["wallet", "list"], "No wallet is set up: bursar wallet add nwc"),
+        (&["audit"], "Nothing was ever spent"),
+    ] {
+        let (status, screen) = Terminal::run(&envs, args).end();
+        assert!(status.success() && screen.contains(part), "{args:?}: {status} {screen}");
+    }
+}
+
+#[test]
+fn a_link_is_shown_as_a_square_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["wallet", "add", "nwc", "--relay", "ws://127.0.0.1:9", "--wait", "1"];
+    let (status, screen) = Terminal::run(&home(dir.path()), &args).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(screen.contains("nostr+walletauth://") && screen.contains("\u{2588}\u{2580}\u{2580}\u{2580}"), "{screen}");
+    assert!(screen.contains("No relay can be reached right now"), "{screen}");
+}
+
+#[tokio::test]
+async fn a_pasted_string_never_shows_on_the_screen() {
+    let mut world = World::new().await;
+    world.env("BURSAR_NWC", "");
+    let (envs, string) = (world.envs(), world.sandbox.nwc_uri());
+    let (status, screen) = tokio::task::spawn_blocking(move || {
+        let mut terminal = Terminal::run(&envs, &["wallet", "add", "nwc", "--paste"]);
+        terminal.until(|t| t.screen.contains("it is not shown") && !t.echoes());
+        terminal.ours.write_all(format!("{}\n", string.expose()).as_bytes()).unwrap();
+        terminal.end()
+    })
+    .await
+    .unwrap();
+    assert!(status.success() && screen.contains("The wallet answers and may pay"), "{screen}");
+    assert!(!screen.contains("secret=") && !screen.contains("nostr+walletconnect"), "{screen}");
+    let string = world.sandbox.nwc_uri();
+    assert!(!screen.contains(string.expose().split("secret=").nth(1).unwrap()));
+}
+
+#[test]
+fn an_interrupted_paste_leaves_the_terminal_and_the_home_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::run(&home(dir.path()), &["wallet", "add", "nwc", "--paste"]);
+    terminal.until(|t| t.screen.contains("it is not shown") && !t.echoes());
+    let pid = terminal.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let (status, _) = terminal.end();
+    assert_eq!((status.code(), status.signal()), (Some(130), None));
+    assert!(!dir.path().join("home").exists());
+}
