@@ -56,7 +56,7 @@ impl Written {
         let tables: Vec<String> = tables.query_map([], |r| r.get(0)).unwrap().flatten().collect();
         for table in tables {
             let mut all = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let names: Vec<String> = all.column_names().into_iter().map(|n| format!("{table}.{n}")).collect();
+            let names: Vec<String> = all.column_names().map(|n| format!("{table}.{n}")).collect();
             let mut rows = all.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
                 for (n, name) in names.iter().enumerate().filter(|(_, name)| !SECRET.contains(&name.as_str())) {
