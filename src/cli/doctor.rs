@@ -43,7 +43,7 @@ const VERIFIED_LINES: u64 = 20_000;
 /// Free space below which the ledger may soon be unable to write.
 const LITTLE_SPACE: u64 = 50 << 20;
 
-/// Checks that everything is fit to buy: home, permissions, config, limits, wallet, relay, clock, ledger.
+/// Check that everything is fit to buy: home, permissions, config, limits, wallet, relay, clock, ledger.
 ///
 /// Each line says ok, warn or fail, what that means, and what to do. It connects only to your wallet's relays, pays
 /// nothing and makes nothing. Ends with 1 when something fails.

@@ -12,7 +12,7 @@ use super::{
     show::{print_json, say},
 };
 
-/// Writes a config.toml into Bursar's home, with every key in it, each at its default and commented out.
+/// Write a config.toml with every key in it, each at its default and commented out.
 ///
 /// It changes nothing until you take a `#` away. A config.toml that is there is never touched.
 #[derive(clap::Args)]

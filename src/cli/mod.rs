@@ -44,11 +44,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Start a world of play money on this machine: a wallet and two paid APIs
     Sandbox(sandbox::SandboxArgs),
-    /// Write a config.toml with every key, each at its default
+    // The help of these three stands at their arguments: a line here would take the place of all of it.
     Init(init::InitArgs),
-    /// Connect a wallet, show the ones that are set up, and try them
     Wallet(wallet::WalletArgs),
-    /// Check that everything is fit to buy: home, config, wallet, ledger
     Doctor(doctor::DoctorArgs),
     /// Fetch a URL and pay for it if need be, within the limits
     Fetch(fetch::FetchArgs),

@@ -32,7 +32,7 @@ const RELAY: &str = "wss://relay.getalby.com";
 /// Alby's own page for a new connection.
 const PAGE: &str = "https://my.albyhub.com/apps/new";
 
-/// Connects a wallet that speaks Nostr Wallet Connect.
+/// Connect a wallet that speaks Nostr Wallet Connect (Alby Hub, Coinos, LNbits, Zeus, ...).
 ///
 /// Without --paste the key is made here and never leaves this machine. Bursar shows a link (and a square for a phone's
 /// camera); open it with the wallet, say there how much may be spent, and Bursar hears of it over the relay. The link is

@@ -18,7 +18,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Connects a wallet, shows the ones that are set up, and tries them.
+/// Connect a wallet, show the ones that are set up, and try them.
 ///
 /// Bursar keeps no money: it asks a wallet of yours to pay. Give that connection a budget of its own at the wallet as
 /// well; it is a second belt.
@@ -45,7 +45,7 @@ enum WalletCommand {
 
 #[derive(Subcommand)]
 enum AddCommand {
-    /// Connect a wallet that speaks Nostr Wallet Connect (Alby Hub, Coinos, LNbits, Primal, Zeus, ...)
+    // Its help stands at its arguments: a line here would take the place of all of it.
     Nwc(add::NwcArgs),
 }
 
