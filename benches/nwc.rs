@@ -2,7 +2,10 @@
 //!
 //! Prints medians. Nothing here is asserted: a busy machine is not a defect.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bursar::{
     clock::Clock,
@@ -63,14 +66,29 @@ async fn pay(sandbox: &Sandbox, client: &NwcWallet) -> Duration {
     began.elapsed()
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// A sandbox on a thread of its own, as if it were on another machine. It ends with the process.
+fn elsewhere(options: SandboxOptions) -> Arc<Sandbox> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let sandbox = Arc::new(Sandbox::start(options).await.expect("the sandbox"));
+            sender.send(sandbox.clone()).expect("somebody waits for it");
+            std::future::pending::<()>().await;
+        });
+    });
+    receiver.recv().expect("the sandbox starts")
+}
+
 fn main() {
-    // The sandbox on threads of its own, as if it were elsewhere; the client on one, as in the server.
-    let there = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let here = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let here = runtime();
     for (name, methods) in [("core wallet", &[][..]), ("wallet with get_budget and pay", &["get_budget", "pay"])] {
         let wallet = WalletOptions { quota_msat: Some(1_000_000_000), ..WalletOptions::default() }.and_methods(methods);
         let options = SandboxOptions { wallet, balance_sat: 1_000_000, ..SandboxOptions::default() };
-        let sandbox = there.block_on(Sandbox::start(options)).expect("the sandbox");
+        let sandbox = elsewhere(options);
         here.block_on(async {
             println!("{name}, {ROUNDS} rounds:");
             for (what, floor) in [("first run", None), ("later run", Some(Scheme::Nip44))] {
@@ -98,6 +116,5 @@ fn main() {
             }
             show("  pay, warm: sign and pay", times);
         });
-        there.block_on(async { drop(sandbox) });
     }
 }
