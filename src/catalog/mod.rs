@@ -127,7 +127,8 @@ impl Endpoint {
 pub async fn describe(http: &Client, url: &str, method: Option<&str>) -> Result<Description, Error> {
     let url = vet_url(Policy::Seller, http.settings(), url)?;
     let base = url.join("/").unwrap_or_else(|_| url.clone());
-    let asked = (url.path() != "/" || url.query().is_some()).then(|| Asked::new(&url, method));
+    let whole = url.path() == "/" && url.query().is_none() && method.is_none_or(|m| m.eq_ignore_ascii_case("get"));
+    let asked = (!whole).then(|| Asked::new(&url, method));
     let mut reader = Reader::new(http, base.clone());
     let found = read(&mut reader, asked.as_ref()).await;
     let Found { api, prose, known, free_tier } = found;
