@@ -120,8 +120,10 @@ impl<'a> Reader<'a> {
         .await;
         let mut answers = answers.into_iter();
         asks.map(|ask| {
-            let (kind, url) = ask?;
-            match answers.next()?? {
+            // Both are there or neither is: what was not asked for has no answer.
+            let answer = answers.next().flatten();
+            let ((kind, url), answer) = ask.zip(answer)?;
+            match answer {
                 Ok(answer) => self.keep(kind, &url, answer),
                 Err(_) => {
                     self.asked += 1;

@@ -78,8 +78,10 @@ pub struct Description {
     pub flags: Vec<Flag>,
     /// What was asked for and what became of it.
     pub sources: Vec<Source>,
-    /// Another origin that the documents or a redirect point to; nothing was sent there.
+    /// Another origin that the documents or a redirect point to. No document of it is believed.
     pub elsewhere: Option<String>,
+    /// Where every document was redirected to, away from this seller: the address to look at instead.
+    pub moved: Option<String>,
 }
 
 /// What a URL names.
@@ -145,6 +147,11 @@ pub async fn describe(http: &Client, url: &str, method: Option<&str>) -> Result<
     let mut endpoints = api.map(|a| a.endpoints).unwrap_or_default();
     add_known(&mut endpoints, known, &reader.base);
     add_mentioned(&mut endpoints, prose, &reader.base);
+    let away = reader.sources.iter().all(|s| s.fate == Fate::Elsewhere);
+    let moved = reader.moved.as_ref().filter(|_| away).and_then(|to| {
+        let there = asked.as_ref().map_or_else(|| to.join("/").ok(), |asked| Some(asked.at(to)));
+        there.map(String::from)
+    });
     let subject = match asked {
         None => {
             endpoints.sort_by(|a, b| {
@@ -153,6 +160,8 @@ pub async fn describe(http: &Client, url: &str, method: Option<&str>) -> Result<
             Subject::Host { url: reader.base.clone(), endpoints }
         }
         Some(asked) => {
+            // What is wrong with other endpoints of the document is not told of one.
+            flags.retain(|f| !matches!(f, Flag::PrivatePathsLeftOut | Flag::SummariesCopied | Flag::NotAllRead));
             let here = asked.at(&reader.base);
             let described = asked.find(endpoints).map(|mut endpoint| {
                 // What the caller wrote is what is called; only what is missing is filled in.
@@ -176,7 +185,7 @@ pub async fn describe(http: &Client, url: &str, method: Option<&str>) -> Result<
             })))
         }
     };
-    Ok(Description { subject, provider, free_tier, flags, sources: reader.sources, elsewhere })
+    Ok(Description { subject, provider, free_tier, flags, sources: reader.sources, elsewhere, moved })
 }
 
 /// The endpoint that the caller named.

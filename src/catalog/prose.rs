@@ -65,7 +65,10 @@ fn mentions(line: &str) -> Vec<Mention> {
     }
     // What else the line says is about one endpoint only where it names one.
     let alone = found.len() == 1;
-    let price = alone.then(|| price(&words)).flatten();
+    // A price belongs to an endpoint only where the line is about it: in running text it may be anything's.
+    let about = words.iter().find(|word| word.contains(|c: char| c.is_ascii_alphabetic()));
+    let first = alone && about.is_some_and(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()) == found[0].0);
+    let price = first.then(|| price(&words)).flatten();
     let body = alone.then(|| body(line)).flatten();
     let make = |(method, path): (Method, String)| {
         let after = line.split_once(path.as_str()).map_or("", |(_, after)| after);
@@ -104,13 +107,15 @@ mod tests {
     #[test]
     fn lines_name_endpoints_and_at_most_one_price() {
         let text = "# Shop\n\n> Sells words.\n\n- `POST /v1/words` with {\"q\": \"...\"}: 10 sats a call\n\
-                    GET /v1/a, GET /v1/b for $1\n- GET /v1/c costs 5 to 200 sats or $3.\nDELETE /v1/d\nPOST /admin/x";
+                    GET /v1/a, GET /v1/b for $1\n- GET /v1/c costs 5 to 200 sats or $3.\nDELETE /v1/d\nPOST /admin/x\n\
+                    500 sats are 150 calls. GET /v1/balance shows it.";
         let prose = read(text);
         assert_eq!((prose.title.as_str(), prose.about.as_str()), ("Shop", "Sells words."));
         let paths: Vec<&str> = prose.mentions.iter().map(|m| m.path.as_str()).collect();
-        assert_eq!(paths, ["/v1/words", "/v1/a", "/v1/b", "/v1/c"]);
+        assert_eq!(paths, ["/v1/words", "/v1/a", "/v1/b", "/v1/c", "/v1/balance"]);
         let price = |n: usize| prose.mentions[n].price.as_ref().and_then(|l| l.price).map(|p| p.to_string());
         assert_eq!((price(0).as_deref(), price(1), price(3)), (Some("10 sat"), None, None));
+        assert_eq!(price(4), None, "a price in running text is anything's");
         assert_eq!(prose.mentions[0].body, Some(serde_json::json!({"q": "..."})));
     }
 }

@@ -87,7 +87,7 @@ pub struct Output {
     /// What is worth knowing, in single words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
-    /// Another origin that the seller points to; nothing was sent there.
+    /// Another origin that the seller points to. No document of it is believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<String>,
     /// The documents that were asked for.
@@ -183,7 +183,7 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
                 let report = ask(purse, caller, args, url.clone(), method, None).await;
                 let mut output = Output::asked(&report, at.as_str());
                 output.describe(&described);
-                follow(&mut output, &report);
+                follow(&mut output, &report, described.moved.as_deref());
                 output
             }
             Subject::Endpoint(one) => endpoint(purse, caller, args, &described, one).await,
@@ -243,8 +243,8 @@ fn host(described: &Description, url: &str, endpoints: &[Endpoint], args: &Args)
             .as_ref()
             .map(|tier| format!(" A free tier is named (header {tier}), and fetch_paid tries it first."));
         output.say = format!(
-            "Nothing was paid: this was only a look at the seller's own documents. They name {all} endpoints{shown}; {paid} \
-             are said to cost money.{} Look at one of them for its live price and its input.",
+            "Nothing was paid: this was only a look at the seller's own documents. Endpoints named: {all}{shown}; \
+             said to cost money: {paid}.{} Look at one of them for its live price and its input.",
             free.unwrap_or_default()
         );
         match output.size() <= HOST_ROOM {
@@ -269,7 +269,7 @@ async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Descr
             let mut output = Output::asked(&report, &endpoint.url);
             output.describe(described);
             judge(&mut output, &report, endpoint);
-            follow(&mut output, &report);
+            follow(&mut output, &report, described.moved.as_deref());
             output
         }
         Probe::Never => {
@@ -355,10 +355,15 @@ fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint) {
     }
 }
 
-/// Where a redirect leads that was not followed, that is where to look next.
-fn follow(output: &mut Output, report: &Report) {
-    if let Some(moved) = report.body.as_ref().and_then(|body| body.moved.as_ref()) {
-        output.say.push_str(" It moved: look at the address below.");
+/// Where a redirect leads that was not followed, or to somebody else, that is where to look next.
+fn follow(output: &mut Output, report: &Report, moved: Option<&str>) {
+    let body = report.body.as_ref();
+    let answered = report.outcome != Outcome::Free || body.is_some_and(|b| (200..300).contains(&b.row.status));
+    let moved = body.and_then(|b| b.moved.as_deref()).or(moved.filter(|_| !answered));
+    if let Some(moved) = moved {
+        output.say =
+            "Nothing was paid: this host only sends on to another address, which is the one to look at.".into();
+        output.flags.retain(|f| *f != Flag::ValidationFirst);
         output.flag(Flag::SendsElsewhere);
         output.next = Some(Next::look(&clean(moved, 1000)));
     }

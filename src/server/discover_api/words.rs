@@ -40,7 +40,7 @@ pub(super) fn lines(output: &Output) -> String {
         lines.push(format!("Flags: {}.", names.collect::<Vec<_>>().join(", ")));
     }
     if let Some(elsewhere) = &output.elsewhere {
-        lines.push(format!("It names another host, which was not asked: {elsewhere}"));
+        lines.push(format!("It points to another host: {elsewhere}"));
     }
     if !output.sources.is_empty() {
         let read: Vec<String> = output.sources.iter().map(source).collect();
