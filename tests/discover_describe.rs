@@ -11,6 +11,12 @@ async fn look(host: &Host, arguments: Value) -> Told {
     let told = host.call("discover_api", arguments).await;
     let say = told.facts()["say"].as_str().unwrap();
     assert!(told.say().starts_with(say) && say.starts_with("Nothing was paid"), "{}", told.text());
+    let files = bursar::server::schema::files();
+    let (_, schema) = files.iter().find(|(name, _)| name == "discover_api.output.schema.json").unwrap();
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let wrong: Vec<String> = validator.iter_errors(told.facts()).map(|e| e.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
     let json = told.facts().to_string();
     assert!(told.text().chars().count() <= 4_800, "{} characters: {}", told.text().chars().count(), told.text());
     assert!(json.chars().count() <= 4_800, "{} characters: {json}", json.chars().count());
