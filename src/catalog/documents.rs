@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::{
+    HeaderMap, HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE, LINK},
+};
 use serde::Serialize;
 use tokio::time::Instant;
 use url::Url;
@@ -66,6 +70,13 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    const fn accepted(self) -> &'static str {
+        match self {
+            Kind::Openapi | Kind::Json => "application/json, */*;q=0.5",
+            Kind::Prose => "text/plain, text/markdown, */*;q=0.5",
+        }
+    }
+
     const fn most(self) -> usize {
         match self {
             Kind::Openapi => 512 << 10,
@@ -115,7 +126,9 @@ impl<'a> Reader<'a> {
         let answers = join_all(asks.iter().map(|ask| async move {
             let (kind, url) = ask.as_ref()?;
             let limits = Limits { body: kind.most(), first_byte: left, idle: left, total: left, ..Limits::default() };
-            Some(http.send(Policy::Seller, Ask { limits, ..Ask::get(url.clone()) }).await)
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(kind.accepted()));
+            Some(http.send(Policy::Seller, Ask { limits, headers, ..Ask::get(url.clone()) }).await)
         }))
         .await;
         let mut answers = answers.into_iter();
@@ -169,9 +182,8 @@ impl<'a> Reader<'a> {
 }
 
 fn fate(kind: Kind, answer: &Answer) -> Fate {
-    let web_page =
-        answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"))
-            || answer.body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
+    let web_page = answer.headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"))
+        || answer.body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<');
     match answer.status {
         404 | 410 => Fate::Absent,
         402 => Fate::WantsPayment,
@@ -187,7 +199,7 @@ fn fate(kind: Kind, answer: &Answer) -> Fate {
 /// Where an answer's `Link` headers say that the API is described (RFC 8288, RFC 8631).
 fn service_descriptions(answer: &Answer) -> Vec<String> {
     let mut found = Vec::new();
-    for line in answer.headers.get_all(http::header::LINK).iter().take(8).filter_map(|v| v.to_str().ok()) {
+    for line in answer.headers.get_all(LINK).iter().take(8).filter_map(|v| v.to_str().ok()) {
         for link in line.split('<').skip(1).take(16) {
             let Some((target, rest)) = link.split_once('>') else { continue };
             let names = |param: &str| {

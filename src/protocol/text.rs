@@ -38,7 +38,7 @@ pub fn clean(text: &str, max_chars: usize) -> String {
 /// line of plain words.
 pub fn plain(text: &str, max_chars: usize) -> String {
     // Invisible characters go first: nobody is to hide a tag or an address from what follows.
-    let text = clean(text, 16 * 1024);
+    let text = clean(text, max_chars.saturating_mul(8).saturating_add(512));
     let mut out = String::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find(['<', '`', '!', ']']) {

@@ -230,7 +230,7 @@ fn host(described: &Description, url: &str, endpoints: &[Endpoint], args: &Args)
     let mut output = Output { url: Some(url.to_owned()), ..Output::bare(Outcome::Quoted, String::new()) };
     output.describe(described);
     output.next = ordered.first().map(|first| Next::look(&first.url));
-    // Full rows have what each endpoint takes; brief ones only what must be given.
+    // What one endpoint takes is told when it is looked at; here only the sentence about it may be longer.
     let summary = if args.detail == Some(Detail::Full) { 200 } else { 100 };
     let (mut count, mut summary) = (limit.min(ordered.len()), summary);
     loop {

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::protocol::text::plain;
 
-/// The most operations that are read.
+/// The most operations that are looked at, and kept.
+const SEEN: usize = 2000;
 const OPERATIONS: usize = 500;
 /// From how many equal summaries on they say nothing.
 const COPIES: usize = 3;
@@ -56,11 +57,17 @@ pub(super) fn read(bytes: &[u8], base: &Url, at: &Url) -> Option<Api> {
     let prefix = api.prefix(&root, base, at);
     let schemas = Schemas::new(&root);
     let mut copies: HashMap<String, usize> = HashMap::new();
+    let mut seen = 0;
     for (path, item) in paths {
         let Some(item) = schemas.resolve(item) else { continue };
         let path = format!("{prefix}{path}");
         for (name, method) in METHODS {
             let Some(operation) = item.get(name).and_then(Value::as_object) else { continue };
+            seen += 1;
+            if seen > SEEN {
+                api.flag(Flag::NotAllRead);
+                continue;
+            }
             let summary = ["summary", "description"].iter().find_map(|key| operation.get(*key)?.as_str());
             let summary = plain(summary.unwrap_or_default(), 200);
             *copies.entry(summary.clone()).or_default() += 1;
@@ -96,7 +103,7 @@ pub(super) fn body_like(shown: Value) -> Option<Value> {
             Value::Array(_) => json!([]),
             _ => json!("example"),
         };
-        (name.clone(), schema::sendable(value.clone()).unwrap_or(made))
+        (name.clone(), schema::sendable(value).unwrap_or(made))
     });
     Some(fields.collect::<serde_json::Map<_, _>>().into())
 }
@@ -259,6 +266,25 @@ mod tests {
         assert_eq!(one.url, "https://www.shop.example/v1/rates/BTC%2FUSD?day=2026-01-31");
         assert_eq!(one.input.fields.iter().filter(|f| f.required).count(), 2);
         assert!(api.flags.is_empty() && one.example.is_none());
+    }
+
+    #[test]
+    fn a_document_that_refers_to_its_largest_part_everywhere_is_read_in_no_time() {
+        let long = "x".repeat(100_000);
+        let parts: Vec<Value> = (0..8).map(|_| json!({"$ref": "#/components/schemas/Big"})).collect();
+        let properties: serde_json::Map<String, Value> =
+            (0..200).map(|n| (format!("p{n}"), json!({"$ref": "#/components/schemas/Big"}))).collect();
+        let names: Vec<String> = (0..200).map(|n| format!("p{n}")).collect();
+        let paths: serde_json::Map<String, Value> =
+            (0..3000).map(|n| (format!("/p{n}"), json!({"$ref": "#/components/item"}))).collect();
+        let item = json!({"post": {"summary": long, "parameters": vec![json!({"name": "q", "in": "query", "description": long}); 2],
+            "requestBody": {"content": {"application/json": {"schema": {"properties": properties, "required": names, "allOf": parts}}}}}});
+        let document = json!({"paths": paths, "components": {"item": item, "schemas": {"Big": {"allOf": parts, "example": {"a": long, "b": vec![1; 50_000]}}}}});
+        let begun = std::time::Instant::now();
+        let api = api(document);
+        assert_eq!(api.endpoints.len(), OPERATIONS);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+        println!("{:?}", begun.elapsed());
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl<'a> Schemas<'a> {
         for _ in 0..=REFS {
             match value.get("$ref").and_then(Value::as_str) {
                 None => return Some(value),
+                Some(to) if to.len() > 512 => return None,
                 Some(to) => {
                     value = self.root.pointer(&to.strip_prefix('#')?.replace("%7B", "{").replace("%7D", "}"))?
                 }
@@ -72,7 +73,8 @@ impl<'a> Schemas<'a> {
             }
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        shape.required.extend(required.take(PROPERTIES).filter_map(Value::as_str).filter(|n| is_name(n)));
+        let room = PROPERTIES.saturating_sub(shape.required.len());
+        shape.required.extend(required.take(room).filter_map(Value::as_str).filter(|n| is_name(n)));
         for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten().take(8) {
             self.gather(part, shape, depth + 1);
         }
@@ -138,12 +140,12 @@ impl<'a> Schemas<'a> {
     pub(super) fn given(&self, schema: &'a Value) -> Option<Value> {
         let schema = self.resolve(schema)?;
         let first = |name: &str| match schema.get(name)? {
-            Value::Array(all) => all.first().cloned(),
-            Value::Object(named) => named.values().next().map(|v| v.get("value").unwrap_or(v).clone()),
+            Value::Array(all) => all.first(),
+            Value::Object(named) => named.values().next().map(|v| v.get("value").unwrap_or(v)),
             _ => None,
         };
-        let single = ["example", "x-example", "default"].iter().find_map(|name| schema.get(*name).cloned());
-        single.or_else(|| first("examples")).and_then(sendable)
+        let single = ["example", "x-example", "default"].iter().find_map(|name| schema.get(*name));
+        sendable(single.or_else(|| first("examples"))?)
     }
 
     /// A value that fits a schema as far as it is understood: the smallest that may be accepted.
@@ -152,11 +154,11 @@ impl<'a> Schemas<'a> {
         if let Some(given) = self.given(schema) {
             return given;
         }
-        if let Some(constant) = schema.get("const").and_then(|c| sendable(c.clone())) {
+        if let Some(constant) = schema.get("const").and_then(sendable) {
             return constant;
         }
         let choices = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-        if let Some(choice) = choices.take(64).find_map(|c| sendable(c.clone())) {
+        if let Some(choice) = choices.take(64).find_map(sendable) {
             return choice;
         }
         match kind(schema) {
@@ -253,33 +255,31 @@ fn token(value: &Value) -> Option<String> {
 
 /// A seller's value as it may be sent for an example: short plain texts, no `null`, no long lists. `None` when something
 /// in it is not so: then an example is made instead.
-pub(super) fn sendable(value: Value) -> Option<Value> {
+///
+/// It copies only what it keeps: an example may be as large as the document, and be referred to a thousand times.
+pub(super) fn sendable(value: &Value) -> Option<Value> {
     sendable_at(value, &mut 60, 0)
 }
 
-fn sendable_at(value: Value, left: &mut usize, depth: usize) -> Option<Value> {
+fn sendable_at(value: &Value, left: &mut usize, depth: usize) -> Option<Value> {
     *left = left.checked_sub(1).filter(|_| depth <= 6)?;
     Some(match value {
         Value::Null => return None,
-        Value::String(text) if text.chars().count() > EXAMPLE_TEXT || clean(&text, EXAMPLE_TEXT) != text => {
-            return None;
-        }
+        Value::String(text) if text.len() > 4 * EXAMPLE_TEXT || clean(text, EXAMPLE_TEXT) != *text => return None,
         // A stand-in is no value.
         Value::String(text) if text.is_empty() || text.chars().all(|c| ".…".contains(c)) => return None,
         Value::Array(items) => {
-            let items: Option<Vec<Value>> = items.into_iter().map(|i| sendable_at(i, left, depth + 1)).collect();
+            let items: Option<Vec<Value>> = items.iter().map(|item| sendable_at(item, left, depth + 1)).collect();
             items?.into()
         }
         Value::Object(object) => {
             let mut kept = Map::new();
-            for (name, item) in object {
-                if !item.is_null() {
-                    kept.insert(Some(name).filter(|n| is_name(n))?, sendable_at(item, left, depth + 1)?);
-                }
+            for (name, item) in object.iter().filter(|(_, item)| !item.is_null()) {
+                kept.insert(Some(name).filter(|n| is_name(n))?.clone(), sendable_at(item, left, depth + 1)?);
             }
             kept.into()
         }
-        plain => plain,
+        plain => plain.clone(),
     })
 }
 
@@ -342,9 +342,9 @@ mod tests {
             made,
             json!({"q": "example", "n": 3, "k": "a b", "u": "https://example.com/", "on": false, "l": ["x"]})
         );
-        assert_eq!(sendable(json!({"a": null, "b": 1})), Some(json!({"b": 1})));
-        assert_eq!(sendable(json!("x".repeat(81))), None);
-        assert_eq!(sendable(json!("a\u{202e}b")), None);
+        assert_eq!(sendable(&json!({"a": null, "b": 1})), Some(json!({"b": 1})));
+        assert_eq!(sendable(&json!("x".repeat(81))), None);
+        assert_eq!(sendable(&json!("a\u{202e}b")), None);
         let root = json!({"properties": {"limit": {"type": "integer"}, "search": {"type": "string"}}});
         assert_eq!(schemas(&root).made(&root, "", 0), json!({"search": "example"}));
     }
