@@ -1,9 +1,10 @@
 use std::process::ExitCode;
 
 use super::{Common, Done, purse, show};
-use crate::server::discover_api::{Args, look};
+use crate::server::discover_api::{Args, Detail, look};
 
-/// Looks at a URL with one unpaid request. It may make the seller mint an invoice, which is never paid.
+/// Describes a host from its own documents, or an endpoint and its live price. Looking may make the seller mint an
+/// invoice, which is never paid.
 #[derive(clap::Args)]
 pub(super) struct DiscoverArgs {
     /// What to look for, in 2 to 6 words (searching comes with the bundled catalogue)
@@ -14,13 +15,20 @@ pub(super) struct DiscoverArgs {
     /// The request method to look with
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<String>,
+    /// The most endpoints of a host to show
+    #[arg(long, value_name = "N")]
+    limit: Option<u8>,
+    /// Show everything that is known
+    #[arg(long)]
+    full: bool,
     #[command(flatten)]
     common: Common,
 }
 
 pub(super) async fn run(args: DiscoverArgs) -> Done {
     let (purse, caller) = purse()?;
-    let ask = Args { query: args.query, url: args.url, ..Args::default() };
+    let detail = args.full.then_some(Detail::Full);
+    let ask = Args { query: args.query, url: args.url, limit: args.limit, detail, ..Args::default() };
     let (output, blocks, error) = look(&purse, &caller, &ask, args.method).await;
     if args.common.json() {
         show::print_json(&output)?;

@@ -50,6 +50,8 @@ pub struct Reply {
     pub hang_up: bool,
     /// Wait for this before answering.
     pub gate: Option<Gate>,
+    /// After the body, send one byte every tenth of a second for ever.
+    pub endless: bool,
 }
 
 /// A gate that holds answers back until the test opens it; it stays open.
@@ -228,6 +230,15 @@ async fn serve(State(shop): State<Shop>, request: Request<Body>) -> Response<Bod
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
+    }
+    if reply.endless {
+        let begin = futures_util::stream::once(async move { Ok::<Vec<u8>, std::io::Error>(reply.body) });
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            Some((Ok(b".".to_vec()), ()))
+        });
+        let body = futures_util::StreamExt::chain(begin, drip);
+        return response.body(Body::from_stream(body)).expect("a response");
     }
     response.body(Body::from(reply.body)).expect("a response")
 }
