@@ -212,7 +212,7 @@ async fn a_frozen_wallet_names_the_purchase_and_the_way_out() {
     let why = "p_aaaaaaaaaaaaaaaaaaaaaaaaaa: it was taken for failed and settled";
     raw(&world)
         .execute(
-            "INSERT INTO wallet(wallet_id, world, cipher, frozen_ms, frozen_why, seen_ms) VALUES(?1, 'test', '', 1, ?2, 1)",
+            "INSERT OR REPLACE INTO wallet(wallet_id, world, cipher, frozen_ms, frozen_why, seen_ms) VALUES(?1, 'test', '', 1, ?2, 1)",
             [&id, why],
         )
         .unwrap();
