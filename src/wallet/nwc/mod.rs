@@ -49,7 +49,7 @@ use self::{
 pub use self::{
     cipher::Scheme,
     connect::{Allowance, Answer, BadAnswer, Found, Invitation},
-    dial::{Dial, Direct, Wire},
+    dial::{Dial, Wire},
     probe::{Reached, reach},
     uri::{BadUri, NwcUri},
 };
@@ -98,13 +98,13 @@ pub struct NwcOptions {
 }
 
 impl Default for NwcOptions {
-    /// 60 s for a payment, 10 s for all else, the machine's clock, a direct connection, nothing remembered.
+    /// 60 s for a payment, 10 s for all else, the machine's clock, the guarded dialer, nothing remembered.
     fn default() -> NwcOptions {
         NwcOptions {
             reply_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(10),
             clock: Clock::system(),
-            dial: Arc::new(Direct::default()),
+            dial: Arc::new(super::dial::Guarded::new(crate::http::Settings::default())),
             floor: None,
             pace: Pace::default(),
         }

@@ -1,5 +1,8 @@
 //! What the operator decides: one TOML file and a few environment variables. Nothing here can be written by a model.
 
+mod file;
+mod limits;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -7,36 +10,15 @@ use std::{
     time::Duration,
 };
 
+pub use file::ConfigFile;
+use limits::cut;
+pub use limits::{LimitTable, Limits};
 use serde::Deserialize;
 
 use crate::{
     money::{Amount, Currency},
     secret::{Secret, looks_secret},
 };
-
-/// The limits of one currency. `host` and `total` are optional: absent means no limit of that scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most one purchase may be priced at.
-    pub purchase: Amount,
-    /// The most a session may spend, fees included.
-    pub session: Amount,
-    /// The most a UTC calendar day may spend, fees included.
-    pub day: Amount,
-    /// The most that may ever go to one host.
-    pub host: Option<Amount>,
-    /// The most that may ever be spent.
-    pub total: Option<Amount>,
-}
-
-/// Ceilings and defaults by currency. A currency without a ceiling is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitTable {
-    /// What no tool can go beyond.
-    pub ceiling: BTreeMap<Currency, Limits>,
-    /// What a new session starts with.
-    pub default: BTreeMap<Currency, Limits>,
-}
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -159,197 +141,6 @@ pub enum ConfigError {
     },
 }
 
-/// The config file's shape; its schema is `schemas/config.schema.json`.
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ConfigFile {
-    /// Limits, in decimal text.
-    limits: LimitsSection,
-    /// When a person is asked.
-    approval: ApprovalSection,
-    /// Which sellers, and whether free tiers are used.
-    sellers: SellersSection,
-    /// Where Bursar may connect.
-    http: HttpSection,
-    /// The wallet.
-    wallet: WalletSection,
-    /// Deadlines in seconds.
-    waits: WaitsSection,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsSection {
-    /// What no tool can go beyond: only the operator writes these.
-    ceiling: BTreeMap<String, LimitsRow>,
-    /// What a new session starts with; `set_budget` moves inside the ceiling.
-    default: BTreeMap<String, LimitsRow>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsRow {
-    purchase: Option<String>,
-    session: Option<String>,
-    day: Option<String>,
-    host: Option<String>,
-    total: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct ApprovalSection {
-    /// Purchases above these prices wait for a person, such as `{ sat = "500" }`.
-    above: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct SellersSection {
-    /// Only these hosts may be paid. Empty means any.
-    allow: Vec<String>,
-    /// These hosts are never paid.
-    deny: Vec<String>,
-    /// `prefer` tries a free tier that a seller names before paying, `never` does not.
-    #[schemars(with = "Option<String>")]
-    free: FreeTier,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct HttpSection {
-    /// Admits any port on loopback, over plain http too.
-    allow_loopback: bool,
-    /// More ports than 443, 80, 8080 and 8443.
-    extra_ports: Vec<u16>,
-    /// A PEM file of further certificate authorities.
-    extra_roots: Option<PathBuf>,
-    /// More request headers that a model may set.
-    allow_headers: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct WalletSection {
-    /// A file (mode 0600) that holds the NWC connection string.
-    nwc_file: Option<PathBuf>,
-    /// The longest life of an invoice that is accepted, in seconds (86400, a day, unless told: what LND gives its invoices).
-    max_invoice_life: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct WaitsSection {
-    /// Seconds before `fetch_paid` answers `pending` (at most 45).
-    answer: Option<f64>,
-    /// Seconds to wait for the wallet's reply to a payment.
-    wallet: Option<f64>,
-    /// Seconds to wait for open payments at exit (at most 10).
-    exit: Option<f64>,
-    /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).
-    absent: Option<f64>,
-    /// Seconds after the liability ended during which a "no" is still doubted.
-    grace: Option<f64>,
-}
-
-/// The compiled-in limits, as the Contracts give them: purchase, session, day.
-const CEILING: [(Currency, [&str; 3]); 2] =
-    [(Currency::Sat, ["5000", "20000", "50000"]), (Currency::Usd, ["5", "20", "50"])];
-const DEFAULT: [(Currency, [&str; 3]); 2] =
-    [(Currency::Sat, ["1000", "5000", "10000"]), (Currency::Usd, ["1", "5", "10"])];
-
-fn built_in(table: [(Currency, [&str; 3]); 2]) -> BTreeMap<Currency, Limits> {
-    let amount = |c, s| Amount::parse_in(c, s).unwrap_or(Amount::zero(c));
-    table
-        .into_iter()
-        .map(|(c, [purchase, session, day])| {
-            let limits = Limits {
-                purchase: amount(c, purchase),
-                session: amount(c, session),
-                day: amount(c, day),
-                host: None,
-                total: None,
-            };
-            (c, limits)
-        })
-        .collect()
-}
-
-impl Default for LimitTable {
-    fn default() -> LimitTable {
-        LimitTable { ceiling: built_in(CEILING), default: built_in(DEFAULT) }
-    }
-}
-
-impl LimitTable {
-    /// Reads the two tables: a table that is written replaces the compiled-in one whole, a scope that is not written in a
-    /// ceiling row falls back to the compiled-in value where there is one. Defaults are cut to their ceiling.
-    fn read(section: &LimitsSection) -> Result<LimitTable, String> {
-        let mut table = LimitTable::default();
-        if !section.ceiling.is_empty() {
-            table.ceiling = rows(&section.ceiling, &table.ceiling, "limits.ceiling")?;
-        }
-        if !section.default.is_empty() {
-            table.default = rows(&section.default, &table.default, "limits.default")?;
-        }
-        let default = table.ceiling.iter().map(|(currency, ceiling)| {
-            let wish = table.default.get(currency).unwrap_or(ceiling);
-            let low = |a: Amount, b: Amount| if a.exceeds(b) { b } else { a };
-            let low_opt = |a: Option<Amount>, b: Option<Amount>| match (a, b) {
-                (Some(a), Some(b)) => Some(low(a, b)),
-                (a, b) => a.or(b),
-            };
-            let limits = Limits {
-                purchase: low(wish.purchase, ceiling.purchase),
-                session: low(wish.session, ceiling.session),
-                day: low(wish.day, ceiling.day),
-                host: low_opt(wish.host, ceiling.host),
-                total: low_opt(wish.total, ceiling.total),
-            };
-            (*currency, limits)
-        });
-        let default = default.collect();
-        Ok(LimitTable { default, ..table })
-    }
-}
-
-/// The defaults that were written above their ceiling.
-fn cut(section: &LimitsSection) -> Vec<String> {
-    let mut table = LimitTable::default();
-    for (place, written, kept) in
-        [("ceiling", &section.ceiling, &mut table.ceiling), ("default", &section.default, &mut table.default)]
-    {
-        match rows(written, kept, place) {
-            Ok(read) if !written.is_empty() => *kept = read,
-            _ => {}
-        }
-    }
-    let mut cut = Vec::new();
-    for code in section.default.keys() {
-        let Some(currency) = Currency::from_code(code) else { continue };
-        let Some(wish) = table.default.get(&currency) else { continue };
-        let Some(ceiling) = table.ceiling.get(&currency) else {
-            cut.push(format!("limits.default.{code} has no ceiling, so nothing is spent in {code}"));
-            continue;
-        };
-        let scopes = [
-            ("purchase", Some(wish.purchase), Some(ceiling.purchase)),
-            ("session", Some(wish.session), Some(ceiling.session)),
-            ("day", Some(wish.day), Some(ceiling.day)),
-            ("host", wish.host, ceiling.host),
-            ("total", wish.total, ceiling.total),
-        ];
-        for (scope, wish, ceiling) in scopes {
-            if let (Some(wish), Some(ceiling)) = (wish, ceiling)
-                && wish.exceeds(ceiling)
-            {
-                cut.push(format!("limits.default.{code}.{scope} is {wish}, above its ceiling: {ceiling} holds"));
-            }
-        }
-    }
-    cut
-}
-
 /// Why a config file could not be read, with the line's number and without the line: somebody may have put a secret
 /// there.
 fn misread(text: &str, error: &toml::de::Error) -> String {
@@ -362,36 +153,6 @@ fn misread(text: &str, error: &toml::de::Error) -> String {
         );
     }
     format!("line {line}: {}", without_values(said))
-}
-
-fn rows(
-    section: &BTreeMap<String, LimitsRow>,
-    fallback: &BTreeMap<Currency, Limits>,
-    place: &str,
-) -> Result<BTreeMap<Currency, Limits>, String> {
-    let mut out = BTreeMap::new();
-    for (code, row) in section {
-        let currency =
-            Currency::from_code(code).ok_or_else(|| format!("{place}: {code:?} is not a currency (sat, usd, eurc)"))?;
-        let known = fallback.get(&currency);
-        let read = |scope: &str, text: &Option<String>, known: Option<Amount>| match text {
-            Some(text) => Amount::parse_in(currency, text)
-                .map(Some)
-                .map_err(|_| format!("{place}.{code}.{scope}: {text:?} is not a decimal number of {code}")),
-            None => Ok(known),
-        };
-        let must =
-            |scope: &str, amount: Option<Amount>| amount.ok_or_else(|| format!("{place}.{code}: {scope} is missing"));
-        let limits = Limits {
-            purchase: must("purchase", read("purchase", &row.purchase, known.map(|k| k.purchase))?)?,
-            session: must("session", read("session", &row.session, known.map(|k| k.session))?)?,
-            day: must("day", read("day", &row.day, known.map(|k| k.day))?)?,
-            host: read("host", &row.host, None)?,
-            total: read("total", &row.total, None)?,
-        };
-        out.insert(currency, limits);
-    }
-    Ok(out)
 }
 
 fn seconds(value: Option<f64>, default: Duration, most: Duration, name: &str) -> Result<Duration, String> {

@@ -1,0 +1,100 @@
+//! The shape of `config.toml`; its schema is `schemas/config.schema.json`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::FreeTier;
+
+/// The config file's shape; its schema is `schemas/config.schema.json`.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// Limits, in decimal text.
+    pub(super) limits: LimitsSection,
+    /// When a person is asked.
+    pub(super) approval: ApprovalSection,
+    /// Which sellers, and whether free tiers are used.
+    pub(super) sellers: SellersSection,
+    /// Where Bursar may connect.
+    pub(super) http: HttpSection,
+    /// The wallet.
+    pub(super) wallet: WalletSection,
+    /// Deadlines in seconds.
+    pub(super) waits: WaitsSection,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    /// What no tool can go beyond: only the operator writes these.
+    pub(super) ceiling: BTreeMap<String, LimitsRow>,
+    /// What a new session starts with; `set_budget` moves inside the ceiling.
+    pub(super) default: BTreeMap<String, LimitsRow>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsRow {
+    pub(super) purchase: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) day: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) total: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ApprovalSection {
+    /// Purchases above these prices wait for a person, such as `{ sat = "500" }`.
+    pub(super) above: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SellersSection {
+    /// Only these hosts may be paid. Empty means any.
+    pub(super) allow: Vec<String>,
+    /// These hosts are never paid.
+    pub(super) deny: Vec<String>,
+    /// `prefer` tries a free tier that a seller names before paying, `never` does not.
+    #[schemars(with = "Option<String>")]
+    pub(super) free: FreeTier,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HttpSection {
+    /// Admits any port on loopback, over plain http too.
+    pub(super) allow_loopback: bool,
+    /// More ports than 443, 80, 8080 and 8443.
+    pub(super) extra_ports: Vec<u16>,
+    /// A PEM file of further certificate authorities.
+    pub(super) extra_roots: Option<PathBuf>,
+    /// More request headers that a model may set.
+    pub(super) allow_headers: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WalletSection {
+    /// A file (mode 0600) that holds the NWC connection string.
+    pub(super) nwc_file: Option<PathBuf>,
+    /// The longest life of an invoice that is accepted, in seconds (86400, a day, unless told: what LND gives its invoices).
+    pub(super) max_invoice_life: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WaitsSection {
+    /// Seconds before `fetch_paid` answers `pending` (at most 45).
+    pub(super) answer: Option<f64>,
+    /// Seconds to wait for the wallet's reply to a payment.
+    pub(super) wallet: Option<f64>,
+    /// Seconds to wait for open payments at exit (at most 10).
+    pub(super) exit: Option<f64>,
+    /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).
+    pub(super) absent: Option<f64>,
+    /// Seconds after the liability ended during which a "no" is still doubted.
+    pub(super) grace: Option<f64>,
+}
