@@ -95,6 +95,6 @@ pub(super) struct WaitsSection {
     pub(super) exit: Option<f64>,
     /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).
     pub(super) absent: Option<f64>,
-    /// Seconds after the liability ended during which a "no" is still doubted.
+    /// Seconds after the liability ended during which a "no" is still doubted (at least 120 in the main world).
     pub(super) grace: Option<f64>,
 }

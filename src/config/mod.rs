@@ -194,6 +194,8 @@ impl Config {
         let path = home.join("config.toml");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => {
+                // Whoever may write into the home may replace what is in it.
+                refuse_open(&home, 0o022, "changed", "700")?;
                 refuse_open(&path, 0o022, "changed", "600")?;
                 text
             }

@@ -11,10 +11,11 @@ use super::{
     step::{Effect, Input, Known, step},
 };
 use crate::{
+    config::Waits,
     http,
     ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
     money::Amount,
-    protocol::{Pin, Proof, l402},
+    protocol::{Pin, Proof, World, l402},
     secret::Secret,
     wallet::{LookSaid, PaySaid, Wallet, WalletError},
 };
@@ -39,6 +40,8 @@ struct Run<'a> {
     purse: &'a Purse,
     intent: Committed<Intent>,
     fresh: bool,
+    /// Whether real money is at stake: then doubts last at least as long as the design says.
+    real: bool,
     refused: Option<String>,
     looks: u32,
     resent: bool,
@@ -80,10 +83,13 @@ impl Purse {
         let id = intent.purchase;
         flight.send_modify(|f| f.purchase = Some(id));
         let fresh = intent.fresh();
+        let ledger = self.ledger().await?;
+        let real = ledger.world().await?.as_deref() != Some(World::Test.name());
         let mut run = Run {
             purse: self,
             intent,
             fresh,
+            real,
             refused: None,
             looks: 0,
             resent: false,
@@ -93,7 +99,6 @@ impl Purse {
             body: None,
             paid: false,
         };
-        let ledger = self.ledger().await?;
         let mut open = Some(Open::new(self, id));
         let mut input = Input::Go;
         loop {
@@ -118,7 +123,11 @@ impl Purse {
 
 impl Run<'_> {
     fn known(&self, standing: &Standing) -> Known {
-        let waits = &self.purse.0.config.waits;
+        let (waits, least) = (&self.purse.0.config.waits, Waits::default());
+        let (absent_for, grace) = match self.real {
+            true => (waits.absent.max(least.absent), waits.grace.max(least.grace)),
+            false => (waits.absent, waits.grace),
+        };
         Known {
             state: standing.state,
             fresh: self.fresh,
@@ -126,8 +135,8 @@ impl Run<'_> {
             liability_until_s: self.intent.liability_until,
             resend_until_s: self.intent.resend_until,
             absent_since_ms: self.absent_since_ms,
-            absent_for: waits.absent,
-            grace: waits.grace,
+            absent_for,
+            grace,
             refused: self.refused.clone(),
             looks: self.looks,
             resent: self.resent,
