@@ -67,7 +67,7 @@ impl Purse {
     pub async fn quote(&self, caller: &Caller, wish: Wish) -> Report {
         let look = async {
             let (_, call) = self.start(caller, wish).await?;
-            let answer = match self.send(&call.request, None).await? {
+            let answer = match self.send(&call.request, None, None).await? {
                 answer if answer.status == 402 => answer,
                 answer => {
                     let body = Results::body(free_id(), &answer, self.0.clock.now_ms());
@@ -203,7 +203,7 @@ impl Purse {
             }
             return self.go_on(standing, flight).await;
         }
-        let asked = self.ask(&call.caller.principal, call.request.clone()).await;
+        let asked = self.ask(&call.caller.principal, call.request.clone(), flight).await;
         if let Err(no) = &asked
             && quote::PRICES_NOT_READ.contains(&no.code)
             && let Err(e) = ledger.refuse(call.refused(no, None)).await
