@@ -8,7 +8,7 @@ use super::{
     Caller, Flight, No, OfferView, Outcome, Progress, Purse, Report, Request, Waited, Wish, choose,
     quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
-    words::{ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
+    words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
 };
 use crate::{
     http::Answer,
@@ -72,7 +72,7 @@ impl Purse {
                 answer => {
                     let body = Results::body(free_id(), &answer, self.0.clock.now_ms());
                     let say =
-                        format!("Nothing was paid: the seller answers this without payment (HTTP {}).", answer.status);
+                        format!("Nothing was paid: the seller answers this without payment ({}).", answered(answer.status));
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
@@ -116,7 +116,7 @@ impl Purse {
             }
             let row = ledger.result(&caller.principal, id).await?.ok_or_else(unknown)?;
             let body = self.0.results.read(row).ok_or_else(gone)?;
-            let say = format!("Nothing was paid: this is a stored answer that was free (HTTP {}).", body.row.status);
+            let say = format!("Nothing was paid: this is a stored answer that was free ({}).", answered(body.row.status));
             Ok(Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Stored, say) }))
         };
         match found.await {
@@ -278,7 +278,7 @@ impl Purse {
                 body.kept = true;
             }
         }
-        let mut report = Report::new(outcome, format!("{say} (HTTP {status}).{}", pointed(&body)));
+        let mut report = Report::new(outcome, format!("{say} ({}).{}", answered(status), pointed(&body, token.is_some())));
         report.paid_now = Some(Amount::zero(Currency::Sat));
         report.body = Some(Arc::new(body));
         Ok(report)
