@@ -153,12 +153,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn send_telling(
-        &self,
-        policy: Policy,
-        ask: Ask,
-        heard: &(dyn Fn(u64) + Sync),
-    ) -> Result<Answer, Error> {
+    pub async fn send_telling(&self, policy: Policy, ask: Ask, heard: &(dyn Fn(u64) + Sync)) -> Result<Answer, Error> {
         headers::inspect(&ask.headers)?;
         // An absurd total would overflow the clock; a day is beyond any use.
         let far = Duration::from_secs(86_400);

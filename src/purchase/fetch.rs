@@ -71,8 +71,10 @@ impl Purse {
                 answer if answer.status == 402 => answer,
                 answer => {
                     let body = Results::body(free_id(), &answer, self.0.clock.now_ms());
-                    let say =
-                        format!("Nothing was paid: the seller answers this without payment ({}).", answered(answer.status));
+                    let say = format!(
+                        "Nothing was paid: the seller answers this without payment ({}).",
+                        answered(answer.status)
+                    );
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
@@ -116,7 +118,8 @@ impl Purse {
             }
             let row = ledger.result(&caller.principal, id).await?.ok_or_else(unknown)?;
             let body = self.0.results.read(row).ok_or_else(gone)?;
-            let say = format!("Nothing was paid: this is a stored answer that was free ({}).", answered(body.row.status));
+            let say =
+                format!("Nothing was paid: this is a stored answer that was free ({}).", answered(body.row.status));
             Ok(Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Stored, say) }))
         };
         match found.await {
@@ -278,7 +281,8 @@ impl Purse {
                 body.kept = true;
             }
         }
-        let mut report = Report::new(outcome, format!("{say} ({}).{}", answered(status), pointed(&body, token.is_some())));
+        let mut report =
+            Report::new(outcome, format!("{say} ({}).{}", answered(status), pointed(&body, token.is_some())));
         report.paid_now = Some(Amount::zero(Currency::Sat));
         report.body = Some(Arc::new(body));
         Ok(report)

@@ -139,7 +139,13 @@ impl Results {
             created_ms: now_ms as i64,
             gone_ms: None,
         };
-        Body { row, bytes: answer.body.to_vec(), moved: answer.moved.as_ref().map(ToString::to_string), kept: false, headers: telling(answer) }
+        Body {
+            row,
+            bytes: answer.body.to_vec(),
+            moved: answer.moved.as_ref().map(ToString::to_string),
+            kept: false,
+            headers: telling(answer),
+        }
     }
 
     /// Writes a body and waits until it is on disk.

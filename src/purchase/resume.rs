@@ -216,7 +216,7 @@ impl Purse {
                 ..Report::new(
                     Outcome::Undelivered,
                     format!(
-                        "{} ({id}), and the seller has not delivered: {}. It is never paid again. Wait a little; then an \
+                        "{} ({id}), and the seller has not delivered: {}. It is not paid again. Wait a little; then an \
                          equal call, or result_id {id}, shows it the same receipt again, free of charge.",
                         if ran.paid { format!("Paid {paid}") } else { format!("Nothing was paid now, {paid} earlier") },
                         standing.note.trim_end_matches('.')

@@ -88,7 +88,7 @@ pub(super) fn pointed(body: &Body, bought: bool) -> String {
         let to = crate::protocol::text::clean(to, 500);
         format!(
             " It points to another place, where nothing was sent.{kept} If that place is meant, call fetch_paid with its \
-             own address: {to}"
+             own address: <{to}>."
         )
     };
     body.moved.as_ref().map(say).unwrap_or_default()

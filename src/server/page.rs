@@ -26,6 +26,9 @@ pub enum Format {
     Concise,
 }
 
+/// What is shown of a long answer that is not kept, in characters.
+const ERROR: usize = 2_000;
+
 /// An answer as far as it is shown.
 #[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct Page {
@@ -141,7 +144,9 @@ pub fn page(body: &Body, offset: usize, format: Option<Format>) -> Page {
     let total = clear.chars().count();
     page.aside.hidden = text.chars().count() - total;
     page.aside.suggest = format.is_none() && total > PAGE && serde_json::from_str::<&RawValue>(&text).is_ok();
-    let shown: String = clear.chars().skip(offset).take(PAGE).collect();
+    // Too long and not kept: the words of an error, which nobody bought. Its beginning says what there is to say.
+    let most = if total > PAGE && !body.kept { ERROR } else { PAGE };
+    let shown: String = clear.chars().skip(offset).take(most).collect();
     let end = offset.saturating_add(shown.chars().count());
     page.total_chars = Some(total);
     page.next_offset = (end < total).then_some(end);
@@ -184,14 +189,14 @@ fn text_of(body: &Body) -> Option<(Cow<'_, str>, bool)> {
 }
 
 fn is_text(named: &str) -> bool {
-    const TEXTS: [&str; 8] =
-        ["text/", "json", "xml", "javascript", "yaml", "csv", "x-www-form-urlencoded", "x-ndjson"];
+    const TEXTS: [&str; 8] = ["text/", "json", "xml", "javascript", "yaml", "csv", "x-www-form-urlencoded", "x-ndjson"];
     TEXTS.iter().any(|n| named.contains(n))
 }
 
 /// Whether a text is one, and not data that was called one.
 fn readable(text: &str) -> bool {
-    let odd = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace()).count();
+    let odd =
+        text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace()).count();
     !text.contains('\0') && odd * 10 <= text.chars().count()
 }
 
@@ -215,12 +220,14 @@ impl Page {
     /// What the model reads beside the seller's text: how much there is and how to read on.
     pub fn say(&self) -> String {
         let named = essence(&self.content_type);
+        let misnamed = self.misnamed(named);
         let mut say = match self.total_chars {
             _ if self.size == 0 => "The answer has no body.".into(),
+            Some(total) if misnamed.is_some() => self.say_text(total, "text"),
             Some(total) => self.say_text(total, named.unwrap_or("text without a named type")),
             None => self.say_binary(named),
         };
-        if let Some(wrong) = self.misnamed(named) {
+        if let Some(wrong) = misnamed {
             say.push_str(&wrong);
         }
         if self.aside.lossy {
@@ -231,8 +238,7 @@ impl Page {
         }
         if self.cut_off && named == Some("text/event-stream") && self.size < 8 << 20 {
             say.push_str(
-                " The stream was still open when Bursar stopped listening, so this is what came until then; the last event \
-                 may be incomplete.",
+                " The stream did not end: this is what came while Bursar listened, and its last event may be incomplete.",
             );
         } else if self.cut_off {
             say.push_str(" The seller sent more than the 8 MiB that are kept.");
@@ -258,7 +264,9 @@ impl Page {
         }
         let mut say = match (self.next_offset, id) {
             (None, _) if self.offset == 0 => format!("{total} characters of {kind} follow."),
-            (None, _) if self.offset >= total => format!("There is nothing at offset {}: it has {total} characters.", self.offset),
+            (None, _) if self.offset >= total => {
+                format!("There is nothing at offset {}: it has {total} characters.", self.offset)
+            }
             (None, _) => format!("Characters {} to {total} of {total} ({kind}) follow, the last.", self.offset),
             (Some(next), Some(id)) => format!(
                 "Characters {} to {next} of {total} ({kind}) follow. More: fetch_paid with result_id {id} and offset {next}, \
@@ -288,7 +296,9 @@ impl Page {
                 format!("It is a picture of more than 1 MiB ({facts}), which is not shown.")
             }
             () if is_picture => {
-                format!("It is a picture that cannot be shown: damaged, too many pixels, or of no common kind ({facts}).")
+                format!(
+                    "It is a picture that cannot be shown: damaged, too many pixels, or of no common kind ({facts})."
+                )
             }
             () => format!("It is binary ({facts}), which is not shown as text."),
         };
