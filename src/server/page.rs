@@ -29,6 +29,9 @@ pub enum Format {
 /// What is shown of a long answer that is not kept, in characters.
 const ERROR: usize = 2_000;
 
+/// What is shown of headers, in characters.
+const HEADERS: usize = 1_500;
+
 /// An answer as far as it is shown.
 #[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct Page {
@@ -123,7 +126,7 @@ pub fn page(body: &Body, offset: usize, format: Option<Format>) -> Page {
         offset,
         cut_off: row.cut,
         moved_to: body.moved.clone(),
-        headers_unverified: body.headers.iter().map(|(name, value)| ((*name).to_owned(), clean(value, 500))).collect(),
+        headers_unverified: telling(body),
         ..Page::default()
     };
     let Some((text, lossy)) = text_of(body) else { return page };
@@ -152,6 +155,19 @@ pub fn page(body: &Body, offset: usize, format: Option<Format>) -> Page {
     page.next_offset = (end < total).then_some(end);
     page.text_unverified = Some(shown);
     page
+}
+
+/// What the headers say, as much of it as is worth a model's while.
+fn telling(body: &Body) -> BTreeMap<String, String> {
+    let mut room = HEADERS;
+    let short = body.headers.iter().map(|(name, value)| ((*name).to_owned(), clean(value, 500)));
+    let fits = short.filter(|(name, value)| {
+        let size = name.len() + value.chars().count();
+        let fits = size <= room;
+        room -= if fits { size } else { 0 };
+        fits
+    });
+    fits.collect()
 }
 
 /// The answer as text, and whether something in it could not be read; `None` for binary data. The bytes decide, and the
