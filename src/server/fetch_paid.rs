@@ -194,7 +194,7 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value, teller: Tel
     };
     Said {
         blocks: output.blocks(),
-        picture: report.body.as_ref().and_then(|body| picture(body)),
+        picture: report.body.as_ref().and_then(|body| picture(body)).map(Box::new),
         structured: serde_json::to_value(&output).unwrap_or_default(),
         is_error: report.is_error(),
         hands_over,

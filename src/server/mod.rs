@@ -59,7 +59,7 @@ pub struct Said {
     /// The first block says what happened to the money and what to do next; further ones are the seller's words.
     pub blocks: Vec<String>,
     /// A picture, which comes after the first block.
-    pub picture: Option<Picture>,
+    pub picture: Option<Box<Picture>>,
     /// The same facts.
     pub structured: Value,
     /// Whether the caller did not get what it asked for.
