@@ -7,12 +7,17 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, header::CACHE_CONTROL};
+use http::{
+    HeaderMap, HeaderValue, Method,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::{
-    Bytes, Error, Policy, Settings, body, headers,
+    Bytes, Error, Policy, Settings,
+    body::{self, Reading},
+    headers,
     redirect::{self, Trip},
     resolve::{CONNECT, Vetted},
     target::{shown, vet},
@@ -23,6 +28,16 @@ use crate::protocol::Credential;
 const USER_AGENT: &str = concat!("bursar/", env!("CARGO_PKG_VERSION"));
 
 const MAX_HEADERS: usize = 64 * 1024;
+
+/// The least that a stream of events is listened to once it began.
+const LISTEN: Duration = Duration::from_secs(2);
+
+/// Until when an answer is waited for.
+#[derive(Clone, Copy)]
+struct Until {
+    all: Instant,
+    stream: Instant,
+}
 
 /// How long an unused connection is kept: a purchase takes seconds, and each one costs memory.
 const KEEP: Duration = Duration::from_secs(20);
@@ -65,10 +80,12 @@ pub struct Limits {
     pub idle: Duration,
     /// All of it, redirects included.
     pub total: Duration,
+    /// How long a stream of events is listened to, asking included. It need not end: what came is the answer then.
+    pub stream: Duration,
 }
 
 impl Default for Limits {
-    /// 8 MiB, 64 KiB; 30 s, 15 s, 60 s.
+    /// 8 MiB, 64 KiB; 30 s, 15 s, 60 s, 40 s.
     fn default() -> Limits {
         Limits {
             body: 8 << 20,
@@ -76,6 +93,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(15),
             total: Duration::from_secs(60),
+            stream: Duration::from_secs(40),
         }
     }
 }
@@ -91,7 +109,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, decoded.
     pub body: Bytes,
-    /// Whether the body was longer than the limit and is cut there.
+    /// Whether the body was longer than the limit and is cut there, or is what came of a stream that was still open.
     pub cut: bool,
     /// The web address of a redirect that was not followed, for a person to look at. Nothing was sent there.
     pub moved: Option<Url>,
@@ -128,12 +146,22 @@ impl Client {
     /// [`Error::Refused`] when nothing was sent to anybody; [`Error::Failed`] with `sent: true` as soon as any seller
     /// may have seen the request.
     pub async fn send(&self, policy: Policy, ask: Ask) -> Result<Answer, Error> {
+        self.send_telling(policy, ask, &|_| ()).await
+    }
+
+    /// The same, and tells how many bytes of the answer there are while it comes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send_telling(&self, policy: Policy, ask: Ask, heard: &(dyn Fn(u64) + Sync)) -> Result<Answer, Error> {
         headers::inspect(&ask.headers)?;
         // An absurd total would overflow the clock; a day is beyond any use.
-        let deadline = Instant::now() + ask.limits.total.min(Duration::from_secs(86_400));
+        let far = Duration::from_secs(86_400);
+        let now = Instant::now();
+        let until = Until { all: now + ask.limits.total.min(far), stream: now + ask.limits.stream.min(far) };
         let mut first = ask.url.clone();
         first.set_fragment(None);
-        let mut answer = self.hop(policy, &ask, &first, true, deadline).await?;
+        let mut answer = self.hop(policy, &ask, &first, true, until, heard).await?;
         let mut trail = vec![first];
         while let Some(to) = answer.moved.clone() {
             let trip = Trip {
@@ -147,7 +175,7 @@ impl Client {
                 break;
             }
             let home = trail.iter().chain([&to]).all(|url| url.origin() == ask.url.origin());
-            match self.hop(policy, &ask, &to, home, deadline).await {
+            match self.hop(policy, &ask, &to, home, until, heard).await {
                 Ok(next) => answer = Answer { hops: answer.hops + 1, ..next },
                 // This hop sent nothing, but an earlier one did: to say "refused" would say that nobody saw it.
                 Err(Error::Refused { .. }) => break,
@@ -159,7 +187,16 @@ impl Client {
     }
 
     /// Asks one address once. Away from `home` nothing goes along that says who asks.
-    async fn hop(&self, policy: Policy, ask: &Ask, url: &Url, home: bool, deadline: Instant) -> Result<Answer, Error> {
+    async fn hop(
+        &self,
+        policy: Policy,
+        ask: &Ask,
+        url: &Url,
+        home: bool,
+        until: Until,
+        heard: &(dyn Fn(u64) + Sync),
+    ) -> Result<Answer, Error> {
+        let deadline = until.all;
         vet(policy, self.settings(), url)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::refused("scheme", "Only http and https addresses are fetched."));
@@ -188,7 +225,13 @@ impl Client {
         let received = response.headers().clone();
         let moved = redirect::target(status, &received, url);
         let cap = if status == 402 || moved.is_some() { ask.limits.challenge } else { ask.limits.body };
-        let (body, cut) = body::read(response, &shown(policy, url), cap, ask.limits.idle, deadline).await?;
+        let kind = received.get(CONTENT_TYPE).map(|v| v.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        let stream = kind.starts_with(b"text/event-stream") && status != 402 && moved.is_none();
+        // However late its first byte came, a stream may say something.
+        let listen = until.stream.max(Instant::now() + LISTEN).min(deadline);
+        let deadline = if stream { listen } else { deadline };
+        let how = Reading { cap, idle: ask.limits.idle, deadline, stream, heard };
+        let (body, cut) = body::read(response, &shown(policy, url), how).await?;
         Ok(Answer { status, url: url.clone(), headers: received, body, cut, moved, hops: 0 })
     }
 

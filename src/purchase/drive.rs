@@ -194,7 +194,7 @@ impl Run<'_> {
                 flight.send_modify(|f| f.progress = Progress::Redeeming);
                 tokio::time::sleep(pause).await;
                 self.redeems += 1;
-                self.redeem(at).await
+                self.redeem(at, flight).await
             }
             Effect::RecordDelivered => {
                 self.record_delivered(at).await?;
@@ -312,7 +312,7 @@ impl Run<'_> {
     }
 
     /// Shows the seller what was bought: the same request, byte for byte, with the credential.
-    async fn redeem(&mut self, at: &Standing) -> Result<Input, No> {
+    async fn redeem(&mut self, at: &Standing, flight: &watch::Sender<Flight>) -> Result<Input, No> {
         let ledger = self.purse.ledger().await?;
         let proof = ledger.proof(at.id).await?.unwrap_or_default();
         let failed = |why: String| Input::SellerFailed { why, status: None, again: false };
@@ -323,7 +323,7 @@ impl Run<'_> {
             return Ok(failed("what the wallet gave does not make a credential".into()));
         };
         kill_point("before_redeem");
-        let answer = match self.purse.send(&request, Some(credential.clone())).await {
+        let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {
             Ok(answer) => answer,
             Err(http::Error::Refused { say, .. }) => return Ok(failed(say)),
             Err(http::Error::Failed { sent, say }) => {

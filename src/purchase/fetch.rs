@@ -8,7 +8,7 @@ use super::{
     Caller, Flight, No, OfferView, Outcome, Progress, Purse, Report, Request, Waited, Wish, choose,
     quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
-    words::{ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
+    words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
 };
 use crate::{
     http::Answer,
@@ -67,12 +67,14 @@ impl Purse {
     pub async fn quote(&self, caller: &Caller, wish: Wish) -> Report {
         let look = async {
             let (_, call) = self.start(caller, wish).await?;
-            let answer = match self.send(&call.request, None).await? {
+            let answer = match self.send(&call.request, None, None).await? {
                 answer if answer.status == 402 => answer,
                 answer => {
                     let body = Results::body(free_id(), &answer, self.0.clock.now_ms());
-                    let say =
-                        format!("Nothing was paid: the seller answers this without payment (HTTP {}).", answer.status);
+                    let say = format!(
+                        "Nothing was paid: the seller answers this without payment ({}).",
+                        answered(answer.status)
+                    );
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
@@ -116,7 +118,8 @@ impl Purse {
             }
             let row = ledger.result(&caller.principal, id).await?.ok_or_else(unknown)?;
             let body = self.0.results.read(row).ok_or_else(gone)?;
-            let say = format!("Nothing was paid: this is a stored answer that was free (HTTP {}).", body.row.status);
+            let say =
+                format!("Nothing was paid: this is a stored answer that was free ({}).", answered(body.row.status));
             Ok(Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Stored, say) }))
         };
         match found.await {
@@ -203,7 +206,7 @@ impl Purse {
             }
             return self.go_on(standing, flight).await;
         }
-        let asked = self.ask(&call.caller.principal, call.request.clone()).await;
+        let asked = self.ask(&call.caller.principal, call.request.clone(), flight).await;
         if let Err(no) = &asked
             && quote::PRICES_NOT_READ.contains(&no.code)
             && let Err(e) = ledger.refuse(call.refused(no, None)).await
@@ -278,7 +281,8 @@ impl Purse {
                 body.kept = true;
             }
         }
-        let mut report = Report::new(outcome, format!("{say} (HTTP {status}).{}", pointed(&body)));
+        let mut report =
+            Report::new(outcome, format!("{say} ({}).{}", answered(status), pointed(&body, token.is_some())));
         report.paid_now = Some(Amount::zero(Currency::Sat));
         report.body = Some(Arc::new(body));
         Ok(report)

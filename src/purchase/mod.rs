@@ -13,6 +13,7 @@ mod buy;
 pub mod choose;
 mod drive;
 mod fetch;
+pub mod kind;
 mod outcome;
 mod quote;
 mod request;
@@ -60,6 +61,8 @@ pub enum Progress {
     LookingUp,
     /// The seller is shown what was bought.
     Redeeming,
+    /// The answer comes, and has so many bytes so far.
+    Collecting(u64),
 }
 
 impl std::fmt::Display for Progress {
@@ -69,6 +72,7 @@ impl std::fmt::Display for Progress {
             Progress::Paying(price) => write!(f, "paying {price}"),
             Progress::LookingUp => f.write_str("asking the wallet what became of the payment"),
             Progress::Redeeming => f.write_str("paid; asking for the data"),
+            Progress::Collecting(bytes) => write!(f, "receiving the answer: {bytes} bytes so far"),
         }
     }
 }
@@ -76,6 +80,7 @@ impl std::fmt::Display for Progress {
 /// One purchase under way in this process, as those who wait see it.
 #[derive(Clone, Debug, Default)]
 struct Flight {
+    begun: Option<Instant>,
     progress: Progress,
     purchase: Option<PurchaseId>,
     report: Option<Arc<Report>>,
@@ -360,7 +365,7 @@ impl Purse {
         if let Some(flight) = flights.get(&key).filter(|f| f.has_changed().is_ok()) {
             return (flight.clone(), false);
         }
-        let (sender, receiver) = watch::channel(Flight::default());
+        let (sender, receiver) = watch::channel(Flight { begun: Some(Instant::now()), ..Flight::default() });
         flights.insert(key.clone(), receiver.clone());
         let run = start(sender.clone());
         let purse = self.clone();

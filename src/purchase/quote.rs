@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use http::header::AGE;
+use tokio::sync::watch;
 
-use super::{No, Purse, Request, lock};
+use super::{Flight, No, Progress, Purse, Request, lock};
 use crate::{
     config::FreeTier,
     http::{Answer, Ask, Limits, Origin, Policy},
@@ -14,6 +15,9 @@ use crate::{
 
 /// A free tier that is used up is not asked again for this long.
 const FREE_AGAIN: Duration = Duration::from_secs(600);
+
+/// How long a stream of events is listened to when only its price is asked for.
+const GLANCE: Duration = Duration::from_secs(3);
 
 /// What [`read`] says of a price that it does not read.
 pub(super) const PRICES_NOT_READ: [&str; 3] = ["price_elsewhere", "stale_challenge", "challenge_too_large"];
@@ -40,7 +44,12 @@ pub(super) enum Asked {
 
 impl Purse {
     /// Sends the request, with at most one stored credential.
-    pub(super) async fn ask(&self, principal: &str, mut request: Request) -> Result<Asked, No> {
+    pub(super) async fn ask(
+        &self,
+        principal: &str,
+        mut request: Request,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Asked, No> {
         let ledger = self.ledger().await?;
         let mut because = Vec::new();
         let origin = request.origin.to_string();
@@ -49,7 +58,7 @@ impl Purse {
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
         let mut answer = None;
         if let Some((credential, stored)) = usable {
-            let said = self.send(&request, Some(credential)).await?;
+            let said = self.send(&request, Some(credential), Some(flight)).await?;
             if !matches!(said.status, 401 | 402) {
                 return Ok(Asked::Answered { answer: said, token: Some(stored), free_tier: false });
             }
@@ -65,13 +74,13 @@ impl Purse {
         }
         let mut answer = match answer {
             Some(answer) => answer,
-            None => self.send(&request, None).await?,
+            None => self.send(&request, None, Some(flight)).await?,
         };
         if answer.status == 429 && request.headers.contains_key("x-free-tier") && quota_used_up(seen(&answer)).is_some()
         {
             because.push("the free tier is used up".into());
             request.headers.remove("x-free-tier");
-            answer = self.send(&request, None).await?;
+            answer = self.send(&request, None, Some(flight)).await?;
         }
         if answer.status != 402 {
             return Ok(Asked::Answered { answer, token: None, free_tier: false });
@@ -80,7 +89,7 @@ impl Purse {
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
             let mut trial = request.clone();
             trial.headers.insert(name, value);
-            let said = self.send(&trial, None).await?;
+            let said = self.send(&trial, None, Some(flight)).await?;
             if said.status != 402 && quota_used_up(seen(&said)).is_none() {
                 return Ok(Asked::Answered { answer: said, token: None, free_tier: true });
             }
@@ -114,21 +123,38 @@ impl Purse {
         })
     }
 
-    /// Sends a request once under the seller policy.
+    /// Sends a request once under the seller policy, and tells those who wait for the flight how much came.
     pub(super) async fn send(
         &self,
         request: &Request,
         credential: Option<Credential>,
+        flight: Option<&watch::Sender<Flight>>,
     ) -> Result<Answer, crate::http::Error> {
+        let stream = flight.map_or(GLANCE, |f| self.listen(f.borrow().begun));
         let ask = Ask {
             method: request.method.clone(),
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: request.body.clone().into(),
             credential,
-            limits: Limits::default(),
+            limits: Limits { stream, ..Limits::default() },
         };
-        self.0.http.send(Policy::Seller, ask).await
+        let heard = |bytes| {
+            if let Some(flight) = flight {
+                flight.send_modify(|f| f.progress = Progress::Collecting(bytes));
+            }
+        };
+        self.0.http.send_telling(Policy::Seller, ask, &heard).await
+    }
+
+    /// How long a stream of events is listened to, so that its caller still hears of it. When so little of that is left
+    /// that the caller was or will be told to ask again, as long as a caller waits who does.
+    fn listen(&self, begun: Option<Instant>) -> Duration {
+        let answer = self.0.config.waits.answer;
+        let margin = Duration::from_secs(5).min(answer / 2);
+        let whole = answer - margin;
+        let left = begun.map(|at| whole.saturating_sub(at.elapsed()));
+        left.filter(|left| *left >= margin).unwrap_or(whole)
     }
 }
 

@@ -69,6 +69,31 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// A multipart body goes out as it was written, so it must be one: Bursar puts no parts together.
+fn multipart(headers: &HeaderMap, body: &[u8]) -> Result<(), No> {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().to_ascii_lowercase().starts_with("multipart/") {
+        return Ok(());
+    }
+    let parameters = kind.split(';').skip(1).filter_map(|p| p.split_once('='));
+    let boundary = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("boundary")).map(|(_, b)| b).next();
+    let boundary = boundary.map(|b| b.trim().trim_matches('"')).filter(|b| (1..=70).contains(&b.len()));
+    let whole = boundary.is_some_and(|boundary| {
+        let (open, close) = (format!("--{boundary}\r\n"), format!("\r\n--{boundary}--"));
+        let has = |part: &str| body.windows(part.len()).any(|w| w == part.as_bytes());
+        has(&open) && has(&close)
+    });
+    if whole {
+        return Ok(());
+    }
+    Err(No::new(
+        "bad_multipart",
+        "a multipart body is sent as it is written, and this one is not whole: Content-Type must name its boundary, and \
+         body must hold the parts between such boundaries, with CRLF at the end of each line. Where the API takes JSON or \
+         a form (application/x-www-form-urlencoded), use that",
+    ))
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     method: String,
@@ -95,6 +120,7 @@ impl Request {
             return Err(No::new("body_too_large", format!("the body may have at most {MAX_BODY} bytes")));
         }
         let mut headers = headers::vet(settings, &wish.headers)?;
+        multipart(&headers, &body)?;
         if !body.is_empty() && !headers.contains_key(http::header::CONTENT_TYPE) {
             let kind = if wish.json { "application/json" } else { "application/x-www-form-urlencoded" };
             headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));

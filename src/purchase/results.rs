@@ -8,6 +8,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 
+use super::kind;
 use crate::{
     http::Answer,
     ledger::StoredResult,
@@ -25,6 +26,32 @@ pub struct Body {
     pub moved: Option<String>,
     /// Whether it can be read again by its id.
     pub kept: bool,
+    /// What its headers say that a caller can act on. Not kept with it.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// The headers that a caller can act on: where the rest is, whether it changed, when to come back.
+const TELLING: [&str; 9] = [
+    "etag",
+    "last-modified",
+    "content-range",
+    "content-disposition",
+    "location",
+    "link",
+    "retry-after",
+    "allow",
+    "x-total-count",
+];
+
+/// Not shortened here: a secret in them is masked first.
+fn telling(answer: &Answer) -> Vec<(&'static str, String)> {
+    let length = ["content-length"].into_iter().filter(|_| answer.body.is_empty());
+    let told = TELLING.into_iter().chain(length).filter_map(|name| {
+        let value = answer.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        Some((name, value.filter(|value| !value.is_empty() && value != "0")?))
+    });
+    // Where an answer points that was not followed stands in our own sentence.
+    told.filter(|(name, _)| *name != "location" || answer.moved.is_none()).collect()
 }
 
 /// What a model is shown at once, in characters.
@@ -33,7 +60,8 @@ pub const PAGE: usize = 20_000;
 impl Body {
     /// Whether an answer that was free must be kept all the same: it does not fit into one page, or it is no text.
     pub fn wants_keeping(&self) -> bool {
-        std::str::from_utf8(&self.bytes).map_or(true, |text| text.contains('\0') || text.chars().count() > PAGE)
+        kind::of(&self.bytes).is_some()
+            || std::str::from_utf8(&self.bytes).map_or(true, |text| text.contains('\0') || text.chars().count() > PAGE)
     }
 }
 
@@ -52,7 +80,7 @@ impl Body {
             self.row.size = self.bytes.len() as u64;
             self.row.sha256 = HEXLOWER.encode(&crate::sha256(&self.bytes));
         }
-        if let Some(to) = &mut self.moved {
+        for to in self.moved.iter_mut().chain(self.headers.iter_mut().map(|(_, value)| value)) {
             *to = secrets.iter().fold(std::mem::take(to), |to, secret| to.replace(secret, "[secret]"));
         }
     }
@@ -111,7 +139,13 @@ impl Results {
             created_ms: now_ms as i64,
             gone_ms: None,
         };
-        Body { row, bytes: answer.body.to_vec(), moved: answer.moved.as_ref().map(ToString::to_string), kept: false }
+        Body {
+            row,
+            bytes: answer.body.to_vec(),
+            moved: answer.moved.as_ref().map(ToString::to_string),
+            kept: false,
+            headers: telling(answer),
+        }
     }
 
     /// Writes a body and waits until it is on disk.
@@ -138,7 +172,13 @@ impl Results {
             return None;
         }
         let bytes = fs::read(self.0.join(&row.result_id)).ok()?;
-        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body { row, bytes, moved: None, kept: true })
+        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body {
+            row,
+            bytes,
+            moved: None,
+            kept: true,
+            headers: Vec::new(),
+        })
     }
 
     /// Removes bodies that the ledger marked as gone.

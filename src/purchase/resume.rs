@@ -8,7 +8,7 @@ use super::{
     Caller, Flight, No, Outcome, Purse, Report,
     buy::bill_of,
     drive::Ran,
-    words::{awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
+    words::{answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
 };
 use crate::{
     ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
@@ -166,8 +166,9 @@ impl Purse {
         let mut report = Report::new(
             Outcome::Stored,
             format!(
-                "Nothing was paid now: this is the stored answer of {}, which cost {paid} (HTTP {}).",
-                standing.id, body.row.status
+                "Nothing was paid now: this is the stored answer of {}, which cost {paid} ({}).",
+                standing.id,
+                answered(body.row.status)
             ),
         );
         report.purchase = Some(standing.id);
@@ -189,15 +190,23 @@ impl Purse {
             },
             State::Delivered => {
                 let status = standing.http_status.unwrap_or_default();
-                let but = if status >= 400 { ", which is an error, and the money is spent" } else { "" };
-                let moved = ran.body.as_ref().map(pointed);
+                let but = match status {
+                    400.. => {
+                        ". That is its answer, and the money is spent. The same call again may cost again: change the \
+                         request first"
+                    }
+                    304 => ". The money is spent",
+                    _ => "",
+                };
+                let moved = ran.body.as_ref().map(|body| pointed(body, true));
                 Report::new(
                     Outcome::Bought,
                     format!(
-                        "Paid {} and {} fee over {} ({id}). The seller answered HTTP {status}{but}.{}",
+                        "Paid {} and {} fee over {} ({id}). The seller answered {}{but}.{}",
                         standing.spent,
                         standing.fee,
                         standing.rail,
+                        answered(status),
                         moved.unwrap_or_default()
                     ),
                 )
@@ -207,8 +216,9 @@ impl Purse {
                 ..Report::new(
                     Outcome::Undelivered,
                     format!(
-                        "Paid {paid} ({id}), and the seller has not delivered: {}. It is not paid again. An equal call, or \
-                         result_id {id}, shows it the same receipt again, free of charge.",
+                        "{} ({id}), and the seller has not delivered: {}. It is not paid again. Wait a little; then an \
+                         equal call, or result_id {id}, shows it the same receipt again, free of charge.",
+                        if ran.paid { format!("Paid {paid}") } else { format!("Nothing was paid now, {paid} earlier") },
                         standing.note.trim_end_matches('.')
                     ),
                 )

@@ -60,11 +60,36 @@ pub(super) fn key_taken(id: PurchaseId) -> No {
     )
 }
 
+/// What a status means to the one who asked.
+pub(super) fn answered(status: u16) -> String {
+    let means = match status {
+        206 => ": only the part that Range asked for",
+        304 => ", not modified: what you have is still current",
+        400 | 422 => ", the request is wrong",
+        403 => ", forbidden",
+        404 => ", not found",
+        405 => ", not with this method",
+        409 => ", a conflict",
+        410 => ", gone for good",
+        412 => ", the condition does not hold",
+        415 => ", not with this Content-Type",
+        416 => ", there is no such range",
+        429 => ", too many requests",
+        500.. => ", the seller's own error",
+        _ => "",
+    };
+    format!("HTTP {status}{means}")
+}
+
 /// Where an answer points that was not followed, in the seller's own words.
-pub(super) fn pointed(body: &Body) -> String {
+pub(super) fn pointed(body: &Body, bought: bool) -> String {
+    let kept = if bought { " What was bought stays kept for the seller that was paid." } else { "" };
     let say = |to: &String| {
         let to = crate::protocol::text::clean(to, 500);
-        format!(" It points to another place, which was not followed: {to}.")
+        format!(
+            " It points to another place, where nothing was sent.{kept} If that place is meant, call fetch_paid with its \
+             own address: <{to}>."
+        )
     };
     body.moved.as_ref().map(say).unwrap_or_default()
 }

@@ -377,6 +377,7 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
     let (output, blocks, is_error) = look(&purse, &caller, &args, None).await;
     Said {
         blocks,
+        picture: None,
         structured: serde_json::to_value(&output).unwrap_or_default(),
         is_error,
         hands_over: None,

@@ -7,7 +7,7 @@ use super::{
     Refusal, Said, Teller,
     approval::Question,
     arguments,
-    page::{Format, Page, page},
+    page::{Format, Page, page, picture},
 };
 use crate::{
     ledger::Scope,
@@ -39,7 +39,9 @@ pub struct Args {
     /// read an earlier answer again, instead of url
     pub result_id: Option<String>,
     pub offset: usize,
-    pub format: Format,
+    /// concise: the shape of JSON in one page
+    #[schemars(with = "Format")]
+    pub format: Option<Format>,
 }
 
 /// What programs read; `bursar fetch --json` prints exactly this.
@@ -83,7 +85,7 @@ pub struct Output {
 
 impl Output {
     /// Makes the facts of a report.
-    pub fn new(report: &Report, offset: usize, format: Format) -> Output {
+    pub fn new(report: &Report, offset: usize, format: Option<Format>) -> Output {
         Output {
             outcome: report.outcome,
             say: report.say.clone(),
@@ -121,14 +123,14 @@ impl Output {
             first.push_str(&page.say());
         }
         let mut blocks = vec![first];
-        blocks.extend(self.result.as_ref().and_then(Page::fenced));
+        blocks.extend(self.result.iter().flat_map(Page::fenced));
         blocks
     }
 }
 
 impl Refusal for Output {
     fn refusal(code: &str, say: String) -> Output {
-        let mut output = Output::new(&Report::refused(say), 0, Format::Raw);
+        let mut output = Output::new(&Report::refused(say), 0, None);
         output.code = Some(code.to_owned());
         output
     }
@@ -192,6 +194,7 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value, teller: Tel
     };
     Said {
         blocks: output.blocks(),
+        picture: report.body.as_ref().and_then(|body| picture(body)).map(Box::new),
         structured: serde_json::to_value(&output).unwrap_or_default(),
         is_error: report.is_error(),
         hands_over,

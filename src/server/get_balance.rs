@@ -247,7 +247,14 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value) -> Said {
         Ok(report) => {
             let output = Output::new(&report);
             let structured = serde_json::to_value(&output).unwrap_or_default();
-            Said { blocks: vec![output.text()], structured, is_error: false, hands_over: None, asks: None }
+            Said {
+                blocks: vec![output.text()],
+                picture: None,
+                structured,
+                is_error: false,
+                hands_over: None,
+                asks: None,
+            }
         }
         Err(no) => refused::<Output>(no),
     }

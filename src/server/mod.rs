@@ -4,6 +4,7 @@
 //! schemas are generated into `schemas/`.
 
 mod approval;
+mod concise;
 pub mod discover_api;
 pub mod fetch_paid;
 pub mod get_balance;
@@ -38,6 +39,7 @@ use crate::{
 };
 use approval::{Answer, Approval, Channel, Question};
 use handed::Handed;
+use page::Picture;
 
 /// What a host tells its model about us, before any tool is loaded.
 const INSTRUCTIONS: &str = "Bursar buys data from paid HTTP APIs (402 Payment Required: L402) within limits the user \
@@ -56,6 +58,8 @@ pub struct Server {
 pub struct Said {
     /// The first block says what happened to the money and what to do next; further ones are the seller's words.
     pub blocks: Vec<String>,
+    /// A picture, which comes after the first block.
+    pub picture: Option<Box<Picture>>,
     /// The same facts.
     pub structured: Value,
     /// Whether the caller did not get what it asked for.
@@ -76,7 +80,7 @@ impl Said {
     fn wrong<O: Refusal>(code: &str, say: impl Into<String>) -> Said {
         let say = say.into();
         let structured = serde_json::to_value(O::refusal(code, say.clone())).unwrap_or_default();
-        Said { blocks: vec![say], structured, is_error: true, hands_over: None, asks: None }
+        Said { blocks: vec![say], picture: None, structured, is_error: true, hands_over: None, asks: None }
     }
 }
 
@@ -292,7 +296,10 @@ impl ServerHandler for Server {
         if let Some(id) = said.hands_over.filter(|_| !context.ct.is_cancelled()) {
             self.handed.expect(&context.id, id);
         }
-        let content = said.blocks.into_iter().map(ContentBlock::text).collect();
+        let mut content: Vec<ContentBlock> = said.blocks.into_iter().map(ContentBlock::text).collect();
+        if let Some(picture) = said.picture {
+            content.insert(content.len().min(1), ContentBlock::image(picture.base64, picture.media_type));
+        }
         let mut result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
         result.structured_content = Some(said.structured);
         Ok(result.into())

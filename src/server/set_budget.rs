@@ -151,6 +151,7 @@ fn said(set: &LimitSet, scope: Scope, to: Amount) -> Said {
     };
     Said {
         blocks: vec![output.say.clone()],
+        picture: None,
         structured: serde_json::to_value(&output).unwrap_or_default(),
         is_error: output.outcome != "set",
         hands_over: None,

@@ -82,13 +82,17 @@ async fn whatever_does_not_end_is_ended() {
         }
     }
     const CHUNKED: &[u8] = b"HTTP/1.1 402 Payment Required\r\nTransfer-Encoding: chunked\r\n\r\n";
-    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
-    let cases: [(&str, &[u8], &[u8], u64); 7] = [
+    const TEXT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: 1\n\n";
+    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    const DEMAND: &[u8] = b"HTTP/1.1 402 Payment Required\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+    let cases: [(&str, &[u8], &[u8], u64); 9] = [
         ("silence", b"", b"", 20),
         ("a head that drips", b"HTTP/1.1 200 OK\r\nX: ", b"x", 20),
         ("a body that drips", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x", 20),
         ("a challenge that drips", CHUNKED, b"1\r\nx\r\n", 20),
-        ("events that stop", EVENTS, b"", 20),
+        ("a text that stops", TEXT, b"", 20),
+        ("events that never come", EVENTS, b"", 20),
+        ("events that demand payment", DEMAND, b"data: 2\n\n", 20),
         ("interim answers", b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 1),
         ("trailers", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-T: 1\r\n", 20),
     ];
@@ -123,7 +127,7 @@ async fn each_deadline_works_by_itself() {
     let short = Duration::from_millis(200);
     let usual = Limits::default();
     let silent = "";
-    let stopped = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+    let stopped = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\ndata: 1\n\n";
     for (head, limits) in [
         (silent, Limits { first_byte: short, ..usual }),
         (stopped, Limits { idle: short, ..usual }),
@@ -137,6 +141,30 @@ async fn each_deadline_works_by_itself() {
         .await;
         let start = Instant::now();
         failed_after_sending(seller_send(&at_home(), Ask { limits, ..get(seller.url("/")) }).await);
+        assert!(start.elapsed() < Duration::from_secs(8), "{limits:?}: {:?}", start.elapsed());
+    }
+}
+
+/// A stream of events need not end: whichever deadline ends it, what came until then is the answer.
+#[tokio::test]
+async fn what_came_of_a_stream_of_events_is_the_answer() {
+    let (short, usual) = (Duration::from_millis(200), Limits::default());
+    for limits in [
+        Limits { idle: short, ..usual },
+        Limits { total: short, ..usual },
+        Limits { stream: short, ..usual },
+        Limits { body: 12, ..usual },
+    ] {
+        let seller = Seller::doing(move |_, mut wire| async move {
+            let _ = wire
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream\r\n\r\ndata: 1\n\ndata: 2\n\n")
+                .await;
+            std::future::pending().await
+        })
+        .await;
+        let start = Instant::now();
+        let answer = seller_send(&at_home(), Ask { limits, ..get(seller.url("/")) }).await.unwrap();
+        assert!(answer.cut && answer.body.starts_with(b"data: 1\n\n"), "{answer:?}");
         assert!(start.elapsed() < Duration::from_secs(8), "{limits:?}: {:?}", start.elapsed());
     }
 }

@@ -13,5 +13,5 @@ pub mod world;
 pub use host::{Era, Host, Link, Told};
 pub use money::{Naive, until, until_answered, until_state};
 pub use naive::naive_msat;
-pub use seller::{Gate, Hit, Reply, Seller, token_for};
+pub use seller::{Drip, Gate, Hit, Reply, Seller, Then, token_for};
 pub use world::World;

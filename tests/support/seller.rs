@@ -52,6 +52,45 @@ pub struct Reply {
     pub gate: Option<Gate>,
     /// After the body, send one byte every tenth of a second for ever.
     pub endless: bool,
+    /// Instead of a body, pieces of one, one after the other.
+    pub drip: Option<Drip>,
+}
+
+/// A body that comes in pieces.
+#[derive(Clone, Debug)]
+pub struct Drip {
+    pub every: std::time::Duration,
+    pub pieces: Vec<Vec<u8>>,
+    /// What comes after the last piece: the end, all of them again for ever, or nothing at all.
+    pub then: Then,
+}
+
+/// How a body in pieces goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    End,
+    Again,
+    Silence,
+    HangUp,
+}
+
+impl Drip {
+    fn body(self) -> Body {
+        let pieces = futures_util::stream::unfold((self, 0usize), |(drip, n)| async move {
+            let round = n / drip.pieces.len();
+            match (round, drip.then) {
+                (0, _) | (_, Then::Again) => {}
+                (_, Then::End) => return None,
+                (_, Then::Silence) => std::future::pending().await,
+                (_, Then::HangUp) => return Some((Err(std::io::Error::other("hang up")), (drip, n + 1))),
+            }
+            if n > 0 {
+                tokio::time::sleep(drip.every).await;
+            }
+            Some((Ok(drip.pieces[n % drip.pieces.len()].clone()), (drip, n + 1)))
+        });
+        Body::from_stream(pieces)
+    }
 }
 
 /// A gate that holds answers back until the test opens it; it stays open.
@@ -87,6 +126,11 @@ impl Reply {
     pub fn behind(mut self, gate: &Gate) -> Reply {
         self.gate = Some(gate.clone());
         self
+    }
+
+    /// An answer of this type in pieces.
+    pub fn drips(kind: &str, drip: Drip) -> Reply {
+        Reply { status: 200, drip: Some(drip), ..Reply::default() }.header("content-type", kind)
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Reply {
@@ -240,5 +284,6 @@ async fn serve(State(shop): State<Shop>, request: Request<Body>) -> Response<Bod
         let body = futures_util::StreamExt::chain(begin, drip);
         return response.body(Body::from_stream(body)).expect("a response");
     }
-    response.body(Body::from(reply.body)).expect("a response")
+    let body = reply.drip.map_or_else(|| Body::from(reply.body), Drip::body);
+    response.body(body).expect("a response")
 }
