@@ -20,7 +20,8 @@ use crate::{
   bursar fetch -o song.mp3 --max-price '200 sat' https://api.example.com/song
 
 The answer goes to standard output, what happened to the money to standard error.
-Exit codes: 0 answered, 1 refused or failed (nothing paid), 2 paid and not delivered, 3 outcome not known yet.")]
+Exit codes: 0 answered, 1 refused or failed (nothing paid), 2 paid and not delivered or answered with an error,
+3 outcome not known yet.")]
 pub(super) struct FetchArgs {
     /// The URL, or the id of an earlier answer (p_... or r_...), which is read again free of charge
     #[arg(value_name = "URL")]
@@ -79,19 +80,23 @@ pub(super) async fn run(args: FetchArgs) -> Done {
         let first = output.blocks().into_iter().next().unwrap_or_default();
         eprintln!("{}", show::plain(&first));
     }
+    // What was only described must be there for the next call, which would pay for it again otherwise.
+    let mut handed = args.common.json;
     if let Some(body) = &report.body {
         if let Some(path) = &args.output {
             std::fs::write(path, &body.bytes).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+            handed = true;
         } else if !args.common.json && !args.dry_run {
-            write_out(&body.bytes)?;
+            handed = write_out(&body.bytes, &body.row.result_id)?;
         }
-        if let Some(id) = report.purchase {
+        if let Some(id) = report.purchase.filter(|_| handed) {
             purse.answered(id).await;
         }
     }
     purse.close().await;
     Ok(ExitCode::from(match report.outcome {
         Outcome::Undelivered => 2,
+        Outcome::Bought if report.is_error() => 2,
         Outcome::Pending => 3,
         _ if report.is_error() => 1,
         Outcome::AwaitingApproval => 1,
@@ -100,16 +105,16 @@ pub(super) async fn run(args: FetchArgs) -> Done {
 }
 
 /// Bytes for a program go out as they are; a terminal gets no control characters, and no binary at all.
-fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+fn write_out(bytes: &[u8], id: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout();
     if !out.is_terminal() {
-        return show::done(out.write_all(bytes).and_then(|()| out.flush())).map(drop);
+        return show::done(out.write_all(bytes).and_then(|()| out.flush())).map(|_| true);
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => show::say(text).map(drop),
+        Ok(text) => show::say(text).map(|_| true),
         Err(_) => {
-            eprintln!("The answer is binary: write it to a file with -o, or send it through a pipe.");
-            Ok(())
+            eprintln!("The answer is binary. Free of charge: bursar fetch -o FILE {id}");
+            Ok(false)
         }
     }
 }

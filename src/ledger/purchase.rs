@@ -234,7 +234,7 @@ pub(super) fn stands_for(standing: &Standing, explicit: bool) -> bool {
 pub(super) fn unresolved(conn: &Connection, now_s: u64) -> Result<Vec<PurchaseId>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT p.purchase_id FROM purchase p JOIN intent i USING(purchase_id)
-         WHERE p.state IN('paying','unknown')
+         WHERE p.state IN('paying','unknown','paid')
             OR (p.state = 'failed' AND i.resend_until_s > 0 AND i.liability_until_s + 600 > ?)
          ORDER BY p.created_ms",
     )?;

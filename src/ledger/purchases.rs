@@ -161,7 +161,25 @@ impl Ledger {
     /// The ledger cannot be written.
     pub async fn failed(&self, id: PurchaseId, why: &str) -> Result<State, LedgerError> {
         let (now, why) = (self.now(), why.to_owned());
-        self.0.writer.write(move |conn| steps::failed(conn, now, id, &why)).await
+        self.0.writer.write(move |conn| steps::failed(conn, now, id, &why, &steps::AT_RISK)).await
+    }
+
+    /// Gives up a purchase of which nothing was sent. Returns where it stands: another process may have gone on with it.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn give_up(&self, id: PurchaseId, why: &str) -> Result<State, LedgerError> {
+        let (now, why) = (self.now(), why.to_owned());
+        self.0.writer.write(move |conn| steps::failed(conn, now, id, &why, &steps::WAITING)).await
+    }
+
+    /// Freezes the wallet of a purchase until a person looks.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn distrust(&self, id: PurchaseId, wallet: &str, why: &str) -> Result<(), LedgerError> {
+        let (now, wallet, why) = (self.now(), wallet.to_owned(), format!("{id}: {why}"));
+        self.0.writer.write(move |conn| steps::freeze(conn, now, &wallet, &why)).await
     }
 
     /// W3: records the answer. Its body is on disk already.
@@ -240,7 +258,7 @@ impl Ledger {
 fn claim(conn: &rusqlite::Connection, id: PurchaseId, owner: &str) -> Result<(), LedgerError> {
     conn.execute(
         "INSERT INTO driver(purchase_id, owner) VALUES(?1, ?2)
-         ON CONFLICT(purchase_id) DO UPDATE SET owner = ?2",
+         ON CONFLICT(purchase_id) DO UPDATE SET owner = ?2, absent_ms = NULL",
         rusqlite::params![id.to_string(), owner],
     )?;
     Ok(())

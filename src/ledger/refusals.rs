@@ -85,7 +85,10 @@ impl Ledger {
         self.0
             .writer
             .write(move |conn| {
-                credential::learn(conn, now, used.credential, &used.bare_path, Verdict::Accepted)?;
+                // An error says nothing about what the credential opens.
+                if used.status < 400 {
+                    credential::learn(conn, now, used.credential, &used.bare_path, Verdict::Accepted)?;
+                }
                 let session = session::touch(conn, &used.principal, &used.session_key, now)?;
                 let line = journal::Line {
                     purchase: None,

@@ -139,9 +139,11 @@ fn become_wal(conn: &Connection) -> rusqlite::Result<()> {
 
 /// Which version of a ledger the file is: 0 for an empty file.
 fn version(conn: &Connection, path: &Path) -> Result<i64, LedgerError> {
-    let id: i64 = conn.query_row("PRAGMA application_id", [], |r| r.get(0))?;
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    // One statement sees one moment: another process may be making the tables right now.
+    let sql =
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+                      (SELECT count(*) FROM sqlite_schema)";
+    let (id, version, tables): (i64, i64, i64) = conn.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
     if id != APPLICATION_ID && !(id == 0 && version == 0 && tables == 0) {
         return Err(LedgerError::Refused(format!("{} is not a Bursar ledger", path.display())));
     }

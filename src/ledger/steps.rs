@@ -17,6 +17,8 @@ use crate::{config::LimitTable, money::Amount};
 
 /// An origin that took money and delivered nothing is not paid again for this long.
 const COOL_DOWN_MS: i64 = 24 * 3600 * 1000;
+/// How long after its liability an unknown outcome may be closed by a person, in seconds.
+const GRACE_S: i64 = 120;
 /// At most this many purchases of unknown outcome a host: beyond, a seller that never settles would fill the budget.
 const MAX_UNKNOWN_PER_HOST: i64 = 3;
 
@@ -161,6 +163,11 @@ fn refused_by_history(
         })?;
     Ok((unknown >= MAX_UNKNOWN_PER_HOST).then_some(Begun::TooManyUnknown(unknown)))
 }
+
+/// A purchase of which nothing was sent yet.
+pub(super) const WAITING: [State; 1] = [State::AwaitingApproval];
+/// Purchases of which money may have left.
+pub(super) const AT_RISK: [State; 2] = [State::Paying, State::Unknown];
 
 /// One step of a purchase that stands.
 pub(super) struct Step<'a> {
@@ -330,9 +337,16 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
 }
 
 /// No money left: the holds are given back.
-pub(super) fn failed(conn: &Connection, now_ms: u64, id: PurchaseId, why: &str) -> Result<State, LedgerError> {
+pub(super) fn failed(
+    conn: &Connection,
+    now_ms: u64,
+    id: PurchaseId,
+    why: &str,
+    from: &[State],
+) -> Result<State, LedgerError> {
     let Some(at) = find(conn, id)? else { return Err(LedgerError::Broken(format!("{id} is not in the ledger"))) };
-    if !matches!(at.state, State::Paying | State::Unknown | State::AwaitingApproval) {
+    // Whoever decided saw the purchase in one of these; another process may have taken it further since.
+    if !from.contains(&at.state) {
         return Ok(at.state);
     }
     conn.execute("UPDATE intent SET state = 'void' WHERE purchase_id = ? AND n = 0", [id.to_string()])?;
@@ -350,7 +364,7 @@ pub(super) fn expire_awaiting(conn: &Connection, now_ms: u64) -> Result<(), Ledg
     let ids = statement.query_map([(now_ms / 1000) as i64 + LEAST_LEFT_S], |r| r.get::<_, String>(0))?;
     let ids: Vec<String> = ids.collect::<Result<_, _>>()?;
     for id in ids.iter().filter_map(|id| id.parse().ok()) {
-        failed(conn, now_ms, id, "its price ran out while it waited for a person")?;
+        failed(conn, now_ms, id, "its price ran out while it waited for a person", &WAITING)?;
     }
     Ok(())
 }
@@ -369,7 +383,12 @@ pub(super) fn decide(conn: &Connection, now_ms: u64, id: PurchaseId, yes: bool) 
         }
         (State::AwaitingApproval, true) => Ok(Decided::Approved(Box::new(at))),
         (State::AwaitingApproval, false) => {
-            failed(conn, now_ms, id, "a person said no")?;
+            failed(conn, now_ms, id, "a person said no", &WAITING)?;
+            Ok(Decided::Denied(Box::new(at)))
+        }
+        // Nobody can be asked any more, and the operator has looked: their word closes it.
+        (State::Unknown, false) if (now_ms / 1000) as i64 > at.liability_until_s + GRACE_S => {
+            failed(conn, now_ms, id, "a person says that it was not paid", &AT_RISK)?;
             Ok(Decided::Denied(Box::new(at)))
         }
         (_, true) => {
@@ -407,7 +426,7 @@ pub enum Decided {
     NothingToDecide(State),
 }
 
-fn freeze(conn: &Connection, now_ms: u64, wallet: &str, why: &str) -> Result<(), LedgerError> {
+pub(super) fn freeze(conn: &Connection, now_ms: u64, wallet: &str, why: &str) -> Result<(), LedgerError> {
     conn.execute(
         "INSERT INTO wallet(wallet_id, world, cipher, frozen_ms, frozen_why, seen_ms) VALUES(?1, '', '', ?2, ?3, ?2)
          ON CONFLICT(wallet_id) DO UPDATE SET frozen_ms = ?2, frozen_why = ?3",

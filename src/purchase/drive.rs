@@ -106,7 +106,7 @@ impl Purse {
                 return Err(No::new("ledger", format!("{id} is not in the ledger")));
             };
             // A purchase of unknown outcome can wait for hours; the exit does not wait for it.
-            if matches!(standing.state, State::Unknown) {
+            if matches!(standing.state, State::Unknown | State::Failed) {
                 open = None;
             } else if open.is_none() {
                 open = Some(Open::new(self, id));
@@ -205,6 +205,11 @@ impl Run<'_> {
                 ledger.undelivered(id, status, &why).await?;
                 Ok(Input::Go)
             }
+            Effect::Distrust => {
+                let why = "the wallet said that it failed, and now it says something else";
+                ledger.distrust(id, &self.intent.wallet, why).await?;
+                Ok(Input::SellerAnswered)
+            }
             Effect::Rest => Ok(Input::Go),
         }
     }
@@ -268,9 +273,9 @@ impl Run<'_> {
             LookSaid::Failed | LookSaid::NotFound => return Ok(Input::LookedAbsent),
             LookSaid::CannotTell { why } => Input::LookedNothing(why),
         };
-        if self.absent_since_ms.take().is_some() {
-            self.purse.ledger().await?.absent(self.intent.purchase, false).await?;
-        }
+        // Whoever looked before may have seen nothing: that row of absences ends here.
+        self.absent_since_ms = None;
+        self.purse.ledger().await?.absent(self.intent.purchase, false).await?;
         Ok(input)
     }
 
@@ -363,9 +368,16 @@ impl Run<'_> {
             Err(say) => tracing::error!("{}: its answer could not be kept: {say}", at.id),
         }
         let ledger = self.purse.ledger().await?;
-        ledger.delivered(at.id, row).await?;
-        let gone = ledger.prune_results().await?;
-        self.purse.0.results.remove(&gone);
+        let mut tries = 0;
+        while let Err(e) = ledger.delivered(at.id, row.clone()).await {
+            tries += 1;
+            if tries > 5 {
+                return Err(e.into());
+            }
+            tracing::error!("{}: answered, and that could not be recorded yet: {e}", at.id);
+            tokio::time::sleep(Duration::from_millis(200 << tries)).await;
+        }
+        self.purse.prune_results().await;
         Ok(())
     }
 }

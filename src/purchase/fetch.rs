@@ -6,6 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Caller, Flight, No, OfferView, Outcome, Progress, Purse, Report, Request, Waited, Wish, choose,
+    drive::Ran,
     quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
     words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
@@ -163,7 +164,10 @@ impl Purse {
             }
             Waited::Late(Some(id)) => match self.ledger().await {
                 Ok(ledger) => match ledger.find(id).await {
-                    Ok(Some(standing)) => pending(&standing),
+                    Ok(Some(s)) if s.state.at_risk() || matches!(s.state, State::Paid | State::Undelivered) => {
+                        pending(&s)
+                    }
+                    Ok(Some(standing)) => self.report(&standing, Ran::default()).await,
                     _ => Report { purchase: Some(id), ..Report::new(Outcome::Pending, ask_again(id)) },
                 },
                 Err(no) => no.report(),
@@ -279,6 +283,7 @@ impl Purse {
                 let (ledger, caller) = (self.ledger().await?, &call.caller);
                 ledger.keep_free_result(&caller.principal, &caller.session_key, body.row.clone()).await?;
                 body.kept = true;
+                self.prune_results().await;
             }
         }
         let mut report =

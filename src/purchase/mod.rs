@@ -289,6 +289,15 @@ impl Purse {
         self.0.chores.spawn(async move { purse.answered(id).await });
     }
 
+    /// Removes stored answers that are too old or too many.
+    async fn prune_results(&self) {
+        let Ok(ledger) = self.ledger().await else { return };
+        match ledger.prune_results().await {
+            Ok(gone) => self.0.results.remove(&gone),
+            Err(e) => tracing::warn!("old answers could not be let go: {e}"),
+        }
+    }
+
     /// Whether the process is ending, so that nothing new is paid.
     fn closing(&self) -> bool {
         self.0.closing.load(Ordering::SeqCst)

@@ -113,7 +113,9 @@ impl No {
     /// The report of a refusal: it always says that nothing was paid.
     pub fn report(self) -> Report {
         let say = self.say.trim_end_matches('.');
-        Report { code: Some(self.code), ..Report::new(Outcome::Refused, format!("Nothing was paid: {say}.")) }
+        // What is said of a purchase that stands, or while the ledger cannot be read, must not deny what was paid before.
+        let more = if matches!(self.code, "result_gone" | "ledger") { "more " } else { "" };
+        Report { code: Some(self.code), ..Report::new(Outcome::Refused, format!("Nothing {more}was paid: {say}.")) }
     }
 }
 

@@ -59,10 +59,11 @@ impl Purse {
         let mut answer = None;
         if let Some((credential, stored)) = usable {
             let said = self.send(&request, Some(credential), Some(flight)).await?;
-            if !matches!(said.status, 401 | 402) {
+            if !matches!(said.status, 401..=403) {
                 return Ok(Asked::Answered { answer: said, token: Some(stored), free_tier: false });
             }
-            let (verdict, say) = if stored.opened_here {
+            // Only a new price says that a token which opened this path before is used up.
+            let (verdict, say) = if stored.opened_here && said.status == 402 {
                 (Verdict::Spent, format!("the token of {} ran out", stored.purchase))
             } else {
                 (Verdict::Rejected, format!("the token of {} does not open this path", stored.purchase))
@@ -90,11 +91,19 @@ impl Purse {
             let mut trial = request.clone();
             trial.headers.insert(name, value);
             let said = self.send(&trial, None, Some(flight)).await?;
-            if said.status != 402 && quota_used_up(seen(&said)).is_none() {
+            // A fault in the request is the seller's answer, and would be charged; a free tier that is shut is not.
+            let shut = matches!(said.status, 401..=403 | 429 | 500..) || quota_used_up(seen(&said)).is_some();
+            if !shut {
                 return Ok(Asked::Answered { answer: said, token: None, free_tier: true });
             }
-            lock(&self.0.used_up).insert(free, Instant::now());
-            because.push("the free tier is used up".into());
+            let mut used_up = lock(&self.0.used_up);
+            used_up.retain(|_, at| at.elapsed() < FREE_AGAIN);
+            used_up.insert(free, Instant::now());
+            drop(used_up);
+            because.push(match said.status {
+                402 | 429 => "the free tier is used up".into(),
+                status => format!("the free tier answered {status}"),
+            });
             if said.status == 402 {
                 challenge = read(&said, &request.origin)?;
             }

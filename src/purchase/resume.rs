@@ -8,6 +8,7 @@ use super::{
     Caller, Flight, No, Outcome, Purse, Report,
     buy::bill_of,
     drive::Ran,
+    results::Body,
     words::{answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
 };
 use crate::{
@@ -101,18 +102,22 @@ impl Purse {
         let ledger = self.ledger().await?;
         let id = standing.id;
         loop {
-            // To look at a failed one once more is harmless, whoever drove it.
-            if standing.state == State::Failed || ledger.claim(id).await? {
+            // To look at a failed one once more, or to show a receipt again, is harmless, whoever drove it.
+            let harmless = matches!(standing.state, State::Failed | State::Undelivered);
+            if harmless || ledger.claim(id).await? {
                 let Some(intent) = ledger.intent(id).await? else {
                     return Err(No::new("ledger", format!("{id} has no intent")));
                 };
                 return Ok(self.finish(intent, flight).await);
             }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            match ledger.find(id).await? {
-                Some(now) if now.state.at_risk() || now.state == State::Paid => {}
-                Some(now) => return Ok(self.report(&now, Ran::default()).await),
-                None => return Err(No::new("ledger", format!("{id} is not in the ledger"))),
+            // Reading is cheap and claiming writes: whether the other process died is asked once a second.
+            for _ in 0..5 {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                match ledger.find(id).await? {
+                    Some(now) if now.state.at_risk() || now.state == State::Paid => {}
+                    Some(now) => return Ok(self.report(&now, Ran::default()).await),
+                    None => return Err(No::new("ledger", format!("{id} is not in the ledger"))),
+                }
             }
         }
     }
@@ -132,8 +137,11 @@ impl Purse {
             _ => Some("its invoice cannot be read back".into()),
         };
         if let Some(say) = over {
-            ledger.failed(id, &format!("approved too late: {say}")).await?;
+            let state = ledger.give_up(id, &format!("approved too late: {say}")).await?;
             let standing = ledger.find(id).await?.unwrap_or(standing);
+            if state != State::Failed {
+                return self.follow(standing, flight).await;
+            }
             return Ok(self.report(&standing, Ran::default()).await);
         }
         let wallet = self.wallet().await.map_err(No::from)?;
@@ -162,31 +170,40 @@ impl Purse {
         let ledger = self.ledger().await?;
         let row = ledger.result(&standing.principal, &standing.id.to_string()).await?.ok_or_else(gone)?;
         let body = self.0.results.read(row).ok_or_else(gone)?;
-        let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
-        let mut report = Report::new(
-            Outcome::Stored,
-            format!(
-                "Nothing was paid now: this is the stored answer of {}, which cost {paid} ({}).",
-                standing.id,
-                answered(body.row.status)
-            ),
-        );
-        report.purchase = Some(standing.id);
-        report.price = Some(standing.price);
-        report.paid_now = Some(Amount::zero(standing.price.currency()));
-        report.body = Some(Arc::new(body));
-        Ok(report)
+        Ok(told_again(standing, body))
     }
+}
 
+/// The report of an answer that was paid for before.
+fn told_again(standing: &Standing, body: Body) -> Report {
+    let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
+    let mut report = Report::new(
+        Outcome::Stored,
+        format!(
+            "Nothing was paid now: this is the stored answer of {}, which cost {paid} ({}).",
+            standing.id,
+            answered(body.row.status)
+        ),
+    );
+    report.purchase = Some(standing.id);
+    report.price = Some(standing.price);
+    report.paid_now = Some(Amount::zero(standing.price.currency()));
+    report.body = Some(Arc::new(body));
+    report
+}
+
+impl Purse {
     /// The report of a purchase that rests.
-    pub(super) async fn report(&self, standing: &Standing, ran: Ran) -> Report {
+    pub(super) async fn report(&self, standing: &Standing, mut ran: Ran) -> Report {
         let id = standing.id;
         let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
         let zero = Amount::zero(standing.price.currency());
         let mut report = match standing.state {
-            State::Delivered if !ran.paid => match self.stored(standing).await {
-                Ok(report) => return report,
-                Err(no) => return no.report(),
+            State::Delivered if !ran.paid => match (self.stored(standing).await, ran.body.take()) {
+                (Ok(report), _) => return report,
+                // It could not be kept, and it is still in hand.
+                (Err(_), Some(body)) => return told_again(standing, body),
+                (Err(no), None) => return no.report(),
             },
             State::Delivered => {
                 let status = standing.http_status.unwrap_or_default();

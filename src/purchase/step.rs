@@ -15,6 +15,7 @@
 //! paid, undelivered  Redeem                              answer → RecordDelivered; asked again → RetryRedeem, then
 //!                                                        RecordUndelivered; never a second payment
 //! failed             LookUp once                         proof → RecordPaid (the ledger makes it late)
+//!                                                        pending, or settled without proof → Distrust
 //! awaiting, delivered, late      Rest
 //! ```
 
@@ -139,6 +140,8 @@ pub enum Effect {
         /// Its status, if it answered.
         status: Option<u16>,
     },
+    /// The wallet contradicts its own final "no": trust it with nothing more until a person looked.
+    Distrust,
     /// Nothing more to do now.
     Rest,
 }
@@ -165,6 +168,7 @@ pub fn step(known: &Known, input: &Input) -> Effect {
         State::Failed => match input {
             Input::Go if known.looks == 0 => Effect::LookUp(Duration::ZERO),
             Input::LookedSettled { proof: true } => Effect::RecordPaid,
+            Input::LookedPending | Input::LookedSettled { proof: false } => Effect::Distrust,
             _ => Effect::Rest,
         },
         State::AwaitingApproval | State::Delivered | State::Late => Effect::Rest,

@@ -104,6 +104,9 @@ pub(super) fn pending(standing: &Standing) -> Report {
     let id = standing.id;
     let say = match standing.state {
         State::Paying => format!("The payment of {} is under way ({id}); {held} are held for it.", standing.price),
+        State::Undelivered => {
+            format!("Paid {} ({id}); the seller has not delivered yet, and is being asked again.", standing.price)
+        }
         State::Paid => format!("Paid {} ({id}); the seller has not answered yet.", standing.price),
         _ => format!(
             "Nobody knows yet whether {} left the wallet ({id}): {}. {held} stay held, and nothing is paid twice.",
@@ -113,7 +116,7 @@ pub(super) fn pending(standing: &Standing) -> Report {
     Report {
         purchase: Some(id),
         price: Some(standing.price),
-        held: Some(if standing.state == State::Paid { Amount::zero(held.currency()) } else { held }),
+        held: Some(if standing.state.at_risk() { held } else { Amount::zero(held.currency()) }),
         code: Some(if standing.state == State::Unknown { "outcome_unknown" } else { "pending" }),
         ..Report::new(Outcome::Pending, format!("{say} {}", ask_again(id)))
     }

@@ -9,9 +9,9 @@
 //! allow: a purchase that waits has passed every limit already, and a limit is never raised above its ceiling.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use data_encoding::HEXLOWER;
@@ -83,9 +83,14 @@ pub(super) enum Channel {
     Retry,
 }
 
-/// Why an echoed state is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Forged;
+/// Why an echoed state opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unopened {
+    /// It is ours and was used: the question is answered already.
+    Used(Question),
+    /// It is not ours, of another call, or too old.
+    Forged,
+}
 
 /// Asks, and checks what comes back. Its key lives and dies with the process.
 #[derive(Clone)]
@@ -93,7 +98,7 @@ pub(super) struct Approval(Arc<Inner>);
 
 struct Inner {
     codec: Option<RequestStateCodec>,
-    used: Mutex<HashSet<String>>,
+    used: Mutex<HashMap<String, Instant>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,13 +148,19 @@ impl Approval {
         state: &str,
         responses: Option<&BTreeMap<String, Value>>,
         call: &[u8],
-    ) -> Result<(Question, Answer), Forged> {
-        let codec = self.0.codec.as_ref().ok_or(Forged)?;
-        let sealed = codec.open_with(state, call).map_err(|_| Forged)?;
-        let sealed: Sealed = serde_json::from_slice(&sealed).map_err(|_| Forged)?;
+    ) -> Result<(Question, Answer), Unopened> {
+        let forged = || Unopened::Forged;
+        let codec = self.0.codec.as_ref().ok_or_else(forged)?;
+        let sealed = codec.open_with(state, call).map_err(|_| forged())?;
+        let sealed: Sealed = serde_json::from_slice(&sealed).map_err(|_| forged())?;
         let mut used = self.0.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= MOST_USED || !used.insert(sealed.nonce) {
-            return Err(Forged);
+        // A state that is too old to open need not be remembered.
+        used.retain(|_, at| at.elapsed() <= STANDS);
+        if used.len() >= MOST_USED {
+            return Err(Unopened::Forged);
+        }
+        if used.insert(sealed.nonce, Instant::now()).is_some() {
+            return Err(Unopened::Used(sealed.question));
         }
         let answer = responses.and_then(|r| r.get(KEY)).cloned();
         let answer = answer.and_then(|a| serde_json::from_value::<ElicitResult>(a).ok());
@@ -209,12 +220,12 @@ mod tests {
             bound_to("set_budget", &json!({ "url": "a" }), "local"),
             bound_to("fetch_paid", &json!({ "url": "a" }), "mallory"),
         ] {
-            assert_eq!(approval.open(&state, Some(&yes), &other), Err(Forged));
+            assert_eq!(approval.open(&state, Some(&yes), &other), Err(Unopened::Forged));
         }
-        assert_eq!(Approval::new().open(&state, Some(&yes), &call), Err(Forged), "another process's key");
-        assert_eq!(approval.open(&format!("{state}x"), Some(&yes), &call), Err(Forged));
+        assert_eq!(Approval::new().open(&state, Some(&yes), &call), Err(Unopened::Forged), "another process's key");
+        assert_eq!(approval.open(&format!("{state}x"), Some(&yes), &call), Err(Unopened::Forged));
         assert_eq!(approval.open(&state, Some(&yes), &call), Ok((question(), Answer::Yes)));
-        assert_eq!(approval.open(&state, Some(&yes), &call), Err(Forged), "a second use");
+        assert_eq!(approval.open(&state, Some(&yes), &call), Err(Unopened::Used(question())), "a second use");
     }
 
     #[test]

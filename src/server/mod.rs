@@ -37,7 +37,7 @@ use crate::{
     ledger::PurchaseId,
     purchase::{Caller, Purse},
 };
-use approval::{Answer, Approval, Channel, Question};
+use approval::{Answer, Approval, Channel, Question, Unopened};
 use handed::Handed;
 use page::Picture;
 
@@ -120,11 +120,23 @@ impl Server {
         if let Some(state) = &request.request_state {
             return Some(match self.approval.open(state, request.input_responses.as_ref(), &bound) {
                 Ok((question, answer)) => Heard::Said(self.decided(&name, arguments, question, answer, teller).await?),
-                Err(_) => Heard::Said(Said::wrong::<fetch_paid::Output>(
+                // The person's word was taken already, and its answer may have been lost on the way: tell it again.
+                Err(Unopened::Used(Question::Buy { id, .. })) => {
+                    let again = serde_json::json!({ "result_id": id });
+                    Heard::Said(self.run("fetch_paid", again, teller).await?)
+                }
+                Err(Unopened::Used(Question::Raise { .. })) => Heard::Said(Said::wrong::<set_budget::Output>(
                     "stale_approval",
-                    "Nothing was paid: this answer belongs to another question, was used before, or came too late. \
-                     Calling again without it asks anew.",
+                    "Nothing changed: this answer was used before. Calling again without it asks anew.",
                 )),
+                Err(Unopened::Forged) => {
+                    let say = "This call approved nothing and began no payment: the answer belongs to another question, \
+                               or came too late. Calling again without it asks anew.";
+                    Heard::Said(match name.as_str() {
+                        "set_budget" => Said::wrong::<set_budget::Output>("stale_approval", say),
+                        _ => Said::wrong::<fetch_paid::Output>("stale_approval", say),
+                    })
+                }
             });
         }
         let said = self.run(&name, arguments.clone(), teller.clone()).await?;
@@ -158,7 +170,8 @@ impl Server {
         match (question, answer) {
             (Question::Buy { id, .. }, Answer::Yes) => match fetch_paid::decide(&purse, &caller, &id, true).await {
                 Ok(()) => self.run(name, arguments, teller).await,
-                Err(said) => Some(said),
+                // Decided elsewhere meanwhile: say what became of it.
+                Err(_) => self.run("fetch_paid", serde_json::json!({ "result_id": id }), teller).await,
             },
             (Question::Buy { id, .. }, Answer::No) => {
                 Some(match fetch_paid::decide(&purse, &caller, &id, false).await {

@@ -188,7 +188,8 @@ fn preimage(result: &Value, hash: &[u8; 32]) -> Option<Secret> {
 }
 
 fn fee(result: &Value) -> Option<Amount> {
-    Amount::msat(msat(result.get("fees_paid")?)?)
+    // More than all bitcoin there will ever be is not a fee that was paid.
+    msat(result.get("fees_paid")?).filter(|fee| *fee <= ALL_BITCOIN_MSAT).and_then(Amount::msat)
 }
 
 /// A whole, not negative number of millisatoshi; some wallets write it as `1000.0`.
