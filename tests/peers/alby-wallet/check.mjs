@@ -65,6 +65,7 @@ const relayUrl = `ws://127.0.0.1:${port}`;
 // ------------------------------------------------------------------------------------------------------ the wallet
 
 const OPENING = 3_000_000;
+const METHODS = ['get_info', 'get_balance', 'pay_invoice', 'lookup_invoice'];
 const REGTEST = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
 const funds = { msat: OPENING, payments: new Map(), asked: [] };
 const behind = new NWCClient({ nostrWalletConnectUrl: sandboxWallet });
@@ -83,10 +84,9 @@ function shown(p) {
 const handler = {
   async getInfo() {
     funds.asked.push('get_info');
-    const methods = ['get_info', 'get_balance', 'pay_invoice', 'lookup_invoice'];
     return { error: undefined, result: {
       alias: 'gateway', color: '#000000', pubkey: keys.walletPubkey, network: 'regtest', block_height: 1,
-      block_hash: '00'.repeat(32), methods, notifications: [],
+      block_hash: '00'.repeat(32), methods: METHODS, notifications: [],
     } };
   },
   async getBalance() {
@@ -140,9 +140,10 @@ const walletSecret = randomBytes(32).toString('hex');
 const clientSecret = randomBytes(32).toString('hex');
 const keys = new NWCWalletServiceKeyPair(walletSecret, pubkeyOf(clientSecret));
 const service = new NWCWalletService({ relayUrls: [relayUrl] });
-await service.publishWalletServiceInfoEvent(walletSecret, ['get_info', 'get_balance', 'pay_invoice', 'lookup_invoice'], []);
+await service.publishWalletServiceInfoEvent(walletSecret, METHODS, []);
 await service.subscribe(keys, handler);
-const connection = `nostr+walletconnect://${keys.walletPubkey}?relay=${encodeURIComponent(relayUrl)}&secret=${clientSecret}`;
+const query = new URLSearchParams({ relay: relayUrl, secret: clientSecret });
+const connection = `nostr+walletconnect://${keys.walletPubkey}?${query}`;
 
 // ------------------------------------------------------------------------------------------------ what Bursar does
 
@@ -197,9 +198,10 @@ const complain = console.error;
 console.error = () => {};
 const other = new NWCClient({ nostrWalletConnectUrl: connection });
 await assert.rejects(other.payInvoice({ invoice: payment.invoice }), /paid before/);
-await assert.rejects(other.payInvoice({ invoice: payment.invoice.replace(/.$/, (c) => (c === 'q' ? 'p' : 'q')) }), /not an invoice/);
+const spoilt = payment.invoice.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'));
+await assert.rejects(other.payInvoice({ invoice: spoilt }), /not an invoice/);
 console.error = complain;
 const found = await other.lookupInvoice({ payment_hash: payment.hash });
 assert.equal(found.preimage, payment.preimage);
-console.log(`alby-wallet: bought for ${payment.msat} msat through a gateway wallet over nostr-relay, and used the token again`);
+console.log(`alby-wallet: bought for ${payment.msat} msat with a gateway wallet over nostr-relay, and used the token`);
 process.exit(0);
