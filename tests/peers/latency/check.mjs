@@ -40,7 +40,9 @@ const unpaid = async () => {
   const response = await fetch(`${seller}/v1/dynamic/${++path}`);
   await response.text();
   assert.equal(response.status, 402);
-  return /invoice="([^"]+)"/.exec(response.headers.get('www-authenticate'))[1];
+  const challenge = response.headers.get('www-authenticate');
+  const [, token, invoice] = /L402 macaroon="([^"]+)", invoice="([^"]+)"/.exec(challenge);
+  return { url: response.url, token, invoice };
 };
 const buy = async (url) => {
   const { structuredContent } = await call('fetch_paid', { url });
@@ -55,12 +57,12 @@ const timed = async (into, work) => {
 
 // Both have connected and bought once before anything counts.
 await client.getBalance();
-await client.payInvoice({ invoice: await unpaid() });
+await client.payInvoice({ invoice: (await unpaid()).invoice });
 await call('get_balance', {});
 await buy(`${seller}/v1/dynamic/${++path}`);
 
-const sdk = { balance: [], pay: [] };
-const own = { balance: [], pay: [] };
+const sdk = { balance: [], pay: [], whole: [] };
+const own = { balance: [], whole: [] };
 const get = [];
 for (let i = 0; i < CALLS; i++) {
   const { balance } = await timed(sdk.balance, () => client.getBalance());
@@ -68,16 +70,21 @@ for (let i = 0; i < CALLS; i++) {
   assert.equal(structuredContent.wallet.balance, `${balance / 1000} sat`);
 }
 for (let i = 0; i < CALLS; i++) {
-  const invoice = await timed(get, unpaid);
-  await timed(sdk.pay, () => client.payInvoice({ invoice }));
+  await timed(sdk.whole, async () => {
+    const { url, token, invoice } = await timed(get, unpaid);
+    const { preimage } = await timed(sdk.pay, () => client.payInvoice({ invoice }));
+    const response = await fetch(url, { headers: { authorization: `L402 ${token}:${preimage}` } });
+    await response.text();
+    assert.equal(response.status, 200);
+  });
   const url = `${seller}/v1/dynamic/${++path}`;
-  await timed(own.pay, () => buy(url));
+  await timed(own.whole, () => buy(url));
 }
 
 const at = (list, part) => list.toSorted((a, b) => a - b)[Math.floor((list.length - 1) * part)];
 const ms = (list) => [at(list, 0.5), at(list, 0.9)].map((n) => n.toFixed(1).padStart(6)).join(' /');
 const bare = at(get, 0.5);
-const pay = own.pay.map((n) => n - bare);
+const pay = own.whole.map((n) => n - bare);
 const row = (name, ours, theirs) => {
   const ratio = at(ours, 0.5) / at(theirs, 0.5);
   const verdict = ratio <= 0.5 ? 'at most half' : 'MORE THAN HALF';
@@ -87,8 +94,10 @@ console.log(`latency: ${CALLS} warm calls each, p50 / p90 in ms`);
 console.log('latency:                 bursar        @getalby/sdk   ratio of the p50');
 row('get_balance', own.balance, sdk.balance);
 row('pay', pay, sdk.pay);
-console.log("latency: bursar's get_balance is its MCP tool: get_info, get_balance, get_budget where the wallet has it, the ledger");
-console.log(`latency: bursar's pay is fetch_paid (402, ledger, pay, paid GET) less one bare 402 GET of ${bare.toFixed(1)} ms`);
+row('purchase', own.whole, sdk.whole);
+console.log("latency: bursar's get_balance is its MCP tool: get_info, get_balance, perhaps get_budget, and the ledger");
+console.log(`latency: its pay is fetch_paid (402, ledger, pay, paid GET) less a bare 402 of ${bare.toFixed(1)} ms;`);
+console.log("latency: a purchase is all of it, for the SDK two bare GETs and pay_invoice, without limits and books");
 server.stdin.end();
 client.close();
 process.exit(0);
