@@ -1,0 +1,103 @@
+// How long a warm call takes, Bursar beside Alby's NWC client: the same wallet, the same relay, the same minute, turn
+// about. The table is for people to read; only an answer that is wrong fails the run.
+import { NWCClient } from '@getalby/sdk/nwc';
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+const CALLS = 40;
+const seller = process.env.PEER_SELLER;
+const client = new NWCClient({ nostrWalletConnectUrl: readFileSync(process.env.PEER_NWC_FILE, 'utf8').trim() });
+
+// One server that lives as long as a host does, spoken to line by line.
+const server = spawn(process.env.PEER_BURSAR, ['serve'], {
+  env: { BURSAR_HOME: process.env.PEER_HOME, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH },
+  stdio: ['pipe', 'pipe', 'ignore'],
+});
+process.on('exit', () => server.kill('SIGKILL'));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
+const waiting = new Map();
+createInterface({ input: server.stdout }).on('line', (line) => {
+  const message = JSON.parse(line);
+  waiting.get(message.id)?.(message);
+  waiting.delete(message.id);
+});
+server.on('exit', () => { for (const done of waiting.values()) done({ error: 'the server ended' }); });
+let next = 1;
+const request = (method, params) => new Promise((done, fail) => {
+  const id = next++;
+  waiting.set(id, (message) => (message.error ? fail(new Error(JSON.stringify(message.error))) : done(message.result)));
+  server.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`);
+});
+const clientInfo = { name: 'peer-latency', version: '1.0.0' };
+await request('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo });
+server.stdin.write('{"jsonrpc":"2.0","method":"notifications/initialized"}\n');
+const call = (name, args) => request('tools/call', { name, arguments: args });
+
+let path = 0;
+const unpaid = async () => {
+  const response = await fetch(`${seller}/v1/dynamic/${++path}`);
+  await response.text();
+  assert.equal(response.status, 402);
+  const challenge = response.headers.get('www-authenticate');
+  const [, token, invoice] = /L402 macaroon="([^"]+)", invoice="([^"]+)"/.exec(challenge);
+  return { url: response.url, token, invoice };
+};
+const buy = async (url) => {
+  const { structuredContent } = await call('fetch_paid', { url });
+  assert.equal(structuredContent.outcome, 'bought', JSON.stringify(structuredContent));
+};
+const timed = async (into, work) => {
+  const begun = performance.now();
+  const result = await work();
+  into.push(performance.now() - begun);
+  return result;
+};
+
+// Both have connected and bought once before anything counts.
+await client.getBalance();
+await client.payInvoice({ invoice: (await unpaid()).invoice });
+await call('get_balance', {});
+await buy(`${seller}/v1/dynamic/${++path}`);
+
+const sdk = { balance: [], pay: [], whole: [] };
+const own = { balance: [], whole: [] };
+const get = [];
+for (let i = 0; i < CALLS; i++) {
+  const { balance } = await timed(sdk.balance, () => client.getBalance());
+  const { structuredContent } = await timed(own.balance, () => call('get_balance', {}));
+  assert.equal(structuredContent.wallet.balance, `${balance / 1000} sat`);
+}
+for (let i = 0; i < CALLS; i++) {
+  await timed(sdk.whole, async () => {
+    const { url, token, invoice } = await timed(get, unpaid);
+    const { preimage } = await timed(sdk.pay, () => client.payInvoice({ invoice }));
+    const response = await fetch(url, { headers: { authorization: `L402 ${token}:${preimage}` } });
+    await response.text();
+    assert.equal(response.status, 200);
+  });
+  const url = `${seller}/v1/dynamic/${++path}`;
+  await timed(own.whole, () => buy(url));
+}
+
+const at = (list, part) => list.toSorted((a, b) => a - b)[Math.floor((list.length - 1) * part)];
+const ms = (list) => [at(list, 0.5), at(list, 0.9)].map((n) => n.toFixed(1).padStart(6)).join(' /');
+const bare = at(get, 0.5);
+const pay = own.whole.map((n) => n - bare);
+const row = (name, ours, theirs) => {
+  const ratio = at(ours, 0.5) / at(theirs, 0.5);
+  const verdict = ratio <= 0.5 ? 'at most half' : 'MORE THAN HALF';
+  console.log(`latency: ${name.padEnd(12)} ${ms(ours)}   ${ms(theirs)}   ${ratio.toFixed(2)}  ${verdict}`);
+};
+console.log(`latency: ${CALLS} warm calls each, p50 / p90 in ms`);
+console.log('latency:                 bursar        @getalby/sdk   ratio of the p50');
+row('get_balance', own.balance, sdk.balance);
+row('pay', pay, sdk.pay);
+row('purchase', own.whole, sdk.whole);
+console.log("latency: bursar's get_balance is its MCP tool: get_info, get_balance, perhaps get_budget, and the ledger");
+console.log(`latency: its pay is fetch_paid (402, ledger, pay, paid GET) less a bare 402 of ${bare.toFixed(1)} ms;`);
+console.log("latency: a purchase is all of it, for the SDK two bare GETs and pay_invoice, without limits and books");
+server.stdin.end();
+client.close();
+process.exit(0);
