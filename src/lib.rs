@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod evm;
 pub mod http;
 pub mod ledger;
 pub mod money;

@@ -10,7 +10,7 @@ pub mod header;
 pub mod l402;
 mod mpp;
 pub mod text;
-mod x402;
+pub mod x402;
 
 use std::fmt;
 
@@ -21,7 +21,11 @@ use self::{
     body::Body,
     bolt11::{Invoice, InvoicePolicy},
 };
-use crate::{money::Amount, secret::Secret};
+use crate::{
+    evm::{assets::Assets, eip3009::Transfer},
+    money::Amount,
+    secret::Secret,
+};
 
 /// The most offers that are kept of one answer.
 pub const MAX_OFFERS: usize = 16;
@@ -86,6 +90,8 @@ impl Rail {
     pub const NONE: Rail = Rail("none");
     /// A Lightning payment of a BOLT11 invoice.
     pub const LIGHTNING: Rail = Rail("lightning");
+    /// A transfer of a stablecoin that the payer signs and the seller settles (EIP-3009).
+    pub const EIP3009: Rail = Rail("eip3009");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 }
@@ -240,6 +246,8 @@ pub enum Way {
 pub enum Pin {
     /// An L402 or LSAT challenge.
     L402(l402::Pin),
+    /// One entry of an x402 challenge.
+    X402(x402::Pin),
 }
 
 /// What shows that we paid.
@@ -251,6 +259,40 @@ pub enum Proof {
         /// 64 lower-case hex digits.
         hex: Secret,
     },
+    /// A transfer that the seller settled, or that counts as settled.
+    Transfer {
+        /// Who says so.
+        by: Witness,
+        /// The transaction's hash, where one was named. The seller's word, unless the chain said it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        transaction: Option<String>,
+    },
+}
+
+/// Who says that a transfer was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// The seller's receipt.
+    Receipt,
+    /// The chain: the authorization is used.
+    Chain,
+    /// Nobody: the seller delivered without a receipt, or what was signed ran out and no chain could be asked. It counts
+    /// as spent.
+    Nobody,
+}
+
+/// What a seller's receipt says of a transfer it was to settle. All of it is the seller's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Whether it says that the money moved.
+    pub settled: bool,
+    /// The transaction's hash, cleaned; `None` when none is named.
+    pub transaction: Option<String>,
+    /// What was charged, in the token's own units, where it says so (scheme `upto`).
+    pub amount: Option<u64>,
+    /// Its reason when nothing moved, cleaned and bounded; empty when it gives none.
+    pub reason: String,
 }
 
 impl fmt::Debug for Proof {
@@ -279,6 +321,48 @@ impl Pin {
     pub fn protocol(&self) -> Protocol {
         match self {
             Pin::L402(_) => Protocol::L402,
+            Pin::X402(_) => Protocol::X402,
+        }
+    }
+
+    /// Whether the seller settles: then paying is to send the request with what the wallet signed, and only the seller or
+    /// a chain can say what became of it. Else the wallet pays, and its proof is shown to the seller.
+    pub fn settled_by_seller(&self) -> bool {
+        self.transfer().is_some()
+    }
+
+    /// The transfer to sign, where the seller settles.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        match self {
+            Pin::L402(_) => None,
+            Pin::X402(pin) => Some(&pin.transfer),
+        }
+    }
+
+    /// The header that pays, made of the pinned offer and of what the wallet signed (`Prepared::wire`). `None` when the
+    /// two do not fit together, or where the wallet pays.
+    pub fn payment(&self, signed: &[u8]) -> Option<Credential> {
+        match self {
+            Pin::L402(_) => None,
+            Pin::X402(pin) => x402::payment(pin, signed),
+        }
+    }
+
+    /// The receipt in an answer to a request that paid, whatever the answer's status. `None` when there is none that can
+    /// be read.
+    pub fn receipt(&self, seen: Seen<'_>) -> Option<Receipt> {
+        match self {
+            Pin::L402(_) => None,
+            Pin::X402(pin) => x402::receipt(pin, seen),
+        }
+    }
+
+    /// Why the seller says that it took no payment, in an answer that asks for payment again: cleaned, bounded, and for
+    /// people only. Empty when it says nothing.
+    pub fn complaint(&self, seen: Seen<'_>) -> String {
+        match self {
+            Pin::L402(_) => String::new(),
+            Pin::X402(_) => x402::complaint(seen),
         }
     }
 
@@ -286,6 +370,7 @@ impl Pin {
     pub fn invoice(&self) -> Option<&str> {
         match self {
             Pin::L402(pin) => Some(&pin.invoice),
+            Pin::X402(_) => None,
         }
     }
 
@@ -294,6 +379,7 @@ impl Pin {
     pub fn credential(&self, proof: &Proof) -> Option<Credential> {
         match (self, proof) {
             (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+            _ => None,
         }
     }
 }
@@ -301,6 +387,7 @@ impl Pin {
 /// An answer whose challenge headers and body were parsed once, for every dialect.
 struct Page<'a> {
     seen: Seen<'a>,
+    assets: &'a Assets,
     listing: header::Listing,
     body: Body,
 }
@@ -310,7 +397,12 @@ struct Page<'a> {
 /// Payment is read out of a 402 only; a free tier also out of a 429. At most [`MAX_OFFERS`] offers and [`MAX_NOTES`]
 /// notes are kept; a note tells of the offers that were not.
 pub fn read(seen: Seen<'_>) -> Challenge {
-    let page = Page { seen, listing: header::challenges(seen.headers), body: Body::read(seen.body) };
+    read_with(seen, &Assets::default())
+}
+
+/// The same, with the operator's own tokens beside the pinned ones.
+pub fn read_with(seen: Seen<'_>, assets: &Assets) -> Challenge {
+    let page = Page { seen, assets, listing: header::challenges(seen.headers), body: Body::read(seen.body) };
     let mut challenge = Challenge::default();
     free::read(&page, &mut challenge);
     if seen.status == 402 {

@@ -35,7 +35,7 @@ impl Purse {
             (_, Err(e)) => Err(e.to_string()),
             (Err(e), _) => Err(e.to_string()),
         };
-        let pays = |offer: &Offer| wallet.as_ref().is_ok_and(|(w, _)| w.pays(offer.rail));
+        let pays = |offer: &Offer| wallet.as_ref().is_ok_and(|(w, _)| w.pays(offer.rail, &offer.network));
         let fee_cap = |price: Amount| wallet.as_ref().map_or(price, |(w, _)| w.fee_cap(price));
         let terms = Terms {
             now_s: self.0.clock.now_s(),
@@ -103,7 +103,9 @@ impl Purse {
         };
         let fee_cap = wallet.fee_cap(price);
         let bill = bill_of(pin, fee_cap)?;
-        let Bill::Bolt11 { expires_at, .. } = &bill;
+        let Bill::Bolt11 { expires_at, .. } = &bill else {
+            return Err(No::new("not_payable", "no wallet here pays it"));
+        };
         self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));

@@ -270,7 +270,8 @@ impl Run<'_> {
             }
             LookSaid::Settled { preimage: None, .. } => Input::LookedSettled { proof: false },
             LookSaid::Pending => Input::LookedPending,
-            LookSaid::Failed | LookSaid::NotFound => return Ok(Input::LookedAbsent),
+            LookSaid::OnChain { .. } => Input::LookedSettled { proof: false },
+            LookSaid::Failed | LookSaid::NotFound | LookSaid::Void => return Ok(Input::LookedAbsent),
             LookSaid::CannotTell { why } => Input::LookedNothing(why),
         };
         // Whoever looked before may have seen nothing: that row of absences ends here.
@@ -287,7 +288,7 @@ impl Run<'_> {
         let pin: Option<Pin> = serde_json::from_slice(&self.intent.pin).ok();
         let expires_s = match &pin {
             Some(Pin::L402(pin)) => l402::hints(pin.token.expose()).expires_at,
-            None => None,
+            _ => None,
         };
         let proof = Proof::Preimage { hex: settled.preimage };
         let proof = serde_json::to_vec(&proof).map_err(|e| No::new("ledger", e.to_string()))?;

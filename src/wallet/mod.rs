@@ -11,6 +11,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use crate::{
     clock::Clock,
     config::Config,
+    evm::eip3009::Transfer,
     ledger::{Committed, Intent},
     money::Amount,
     protocol::{Rail, World},
@@ -36,12 +37,22 @@ pub enum Bill {
         /// The most that paying it may cost on top: what is held for that. A wallet that knows how is told.
         fee_cap: Amount,
     },
+    /// A transfer that the payer only signs, and that the seller carries to the chain (EIP-3009).
+    Eip3009 {
+        /// What is transferred, and to whom.
+        transfer: Transfer,
+        /// From when on the signature is void, unix seconds.
+        valid_before: u64,
+        /// What makes this payment the only one of its kind: the nonce is derived from it and from the key, so that a
+        /// ledger that was lost cannot lead to a second payment of the same purchase.
+        seed: Vec<u8>,
+    },
 }
 
 /// The exact bytes a wallet would send to pay a bill. Making them moves nothing.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// What goes over the wire (for NWC the signed event's JSON).
+    /// What goes over the wire (for NWC the signed event's JSON; for EIP-3009 the JSON of [`Signed`](crate::evm::eip3009::Signed)).
     pub wire: Vec<u8>,
     /// Until when the same bytes may be sent again, unix seconds; after that they are only looked up.
     pub resend_until: u64,
@@ -83,6 +94,13 @@ pub enum LookSaid {
         /// The fee, where the wallet tells it.
         fee: Option<Amount>,
     },
+    /// The chain says that what was signed has been used: the money left.
+    OnChain {
+        /// The transaction, where it could be found.
+        transaction: Option<String>,
+    },
+    /// The chain says that what was signed has not been used and can never be any more.
+    Void,
     /// On its way.
     Pending,
     /// The wallet says that it failed or expired.
@@ -167,8 +185,21 @@ pub trait Wallet: Send + Sync {
     /// seen to speak. Empty when there is nothing.
     fn remember(&self) -> String;
 
-    /// Whether it pays on this rail.
-    fn pays(&self, rail: Rail) -> bool;
+    /// Whether it pays on this rail and network.
+    fn pays(&self, rail: Rail, network: &str) -> bool;
+
+    /// What makes paying `bill` unique on its rail, where only the wallet can tell: for a signed transfer, the nonce that
+    /// will be signed.
+    fn rail_key(&self, bill: &Bill) -> Option<String> {
+        let _ = bill;
+        None
+    }
+
+    /// The balance that is there for offers on this network, where it can be told in a moment. `None` when not.
+    fn balance_on<'a>(&'a self, network: &'a str) -> Boxed<'a, Option<Amount>> {
+        let _ = network;
+        Box::pin(std::future::ready(None))
+    }
 
     /// The most that paying may cost on top of the price; held in every budget.
     fn fee_cap(&self, price: Amount) -> Amount;

@@ -168,7 +168,7 @@ pub(super) fn listing_said(result: &Value, hash: &[u8; 32]) -> LookSaid {
         LookSaid::Settled { preimage: None, .. } => 4,
         LookSaid::Pending => 3,
         LookSaid::CannotTell { .. } => 2,
-        LookSaid::Failed => 1,
+        LookSaid::Failed | LookSaid::Void | LookSaid::OnChain { .. } => 1,
         LookSaid::NotFound => 0,
     };
     match all.iter().filter(ours).map(|t| look_said(t, hash)).max_by_key(rank) {
@@ -327,6 +327,7 @@ mod tests {
             LookSaid::Failed => "failed",
             LookSaid::NotFound => "not found",
             LookSaid::CannotTell { .. } => "cannot tell",
+            LookSaid::OnChain { .. } | LookSaid::Void => "of another rail",
         };
         assert_eq!(look(json!({"state": "settled", "preimage": PREIMAGE, "payment_hash": hex})), "proved");
         assert_eq!(look(json!({"state": "SETTLED", "preimage": PREIMAGE.to_uppercase()})), "proved");

@@ -281,7 +281,7 @@ impl Wallet for NwcWallet {
         self.floor().map(|scheme| scheme.name().to_owned()).unwrap_or_default()
     }
 
-    fn pays(&self, rail: Rail) -> bool {
+    fn pays(&self, rail: Rail, _: &str) -> bool {
         rail == Rail::LIGHTNING
     }
 

@@ -57,7 +57,7 @@ impl NwcWallet {
     /// The request that pays a bill: the one that takes a fee limit, where this connection may use it. `None` when it may
     /// not pay at all.
     fn payment_request(&self, described: &Info, bill: &Bill) -> Option<(&'static str, Value)> {
-        let Bill::Bolt11 { invoice, fee_cap, .. } = bill;
+        let Bill::Bolt11 { invoice, fee_cap, .. } = bill else { return None };
         let cap = (fee_cap.currency() == Currency::Sat).then(|| fee_cap.atomic());
         // Only where it is named: one that names nothing is asked for what every wallet knows.
         if let (true, false, Some(cap)) = (self.named(described, "pay"), self.plain_only.load(Ordering::SeqCst), cap) {
