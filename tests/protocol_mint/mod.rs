@@ -195,7 +195,7 @@ pub fn only(challenge: &Challenge) -> &Offer {
 pub fn pinned(offer: &Offer) -> (String, String, String) {
     match &offer.way {
         Way::Pay(pin) => {
-            let bursar::protocol::Pin::L402(pin) = &**pin;
+            let bursar::protocol::Pin::L402(pin) = &**pin else { panic!("not L402") };
             (pin.scheme.clone(), pin.token.expose().to_owned(), pin.invoice.clone())
         }
         other => panic!("{other:?} is no payment: {:?}", offer.objections),
