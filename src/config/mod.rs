@@ -85,6 +85,8 @@ pub struct Config {
     pub nwc_file: PathBuf,
     /// What may be paid on EVM chains.
     pub evm: EvmConfig,
+    /// Whether a price that was paid a moment ago is paid again without asking first.
+    pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
@@ -294,6 +296,7 @@ impl Config {
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
             evm: EvmConfig::default(),
+            known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),

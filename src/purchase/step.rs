@@ -24,6 +24,7 @@
 //!
 //! ```text
 //! paying, fresh      Pay                                 receipt, or an answer → RecordPaid; not sent → RecordFailed
+//!                                                        a remembered price was refused → Requote, then Pay
 //!                                                        all else → RecordUnknown
 //! unknown            LookUp (the chain, if one is known) used → RecordPaid; void → RecordFailed
 //!                                                        else the same bytes again while somebody waits for the
@@ -95,6 +96,8 @@ pub struct Known {
     pub sends: u32,
     /// Whether the seller's last word in this run allows to show it again.
     pub again: bool,
+    /// Whether the price was a remembered one, so that a refusal brings today's.
+    pub known_price: bool,
 }
 
 /// What just happened.
@@ -169,6 +172,8 @@ pub enum Effect {
     RecordFailed(String),
     /// Show the credential, after a pause.
     Redeem(Duration),
+    /// Sign for the terms that the seller names today; what was signed for the remembered ones stays held as well.
+    Requote,
     /// W2 without a proof: nobody can say what became of it any more, so it counts as spent.
     CountAsSpent,
     /// W3.
@@ -242,6 +247,9 @@ fn paying(known: &Known, input: &Input) -> Effect {
         Input::LookedNothing(why) => Effect::RecordUnknown(why.clone()),
         Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 => {
             Effect::RecordFailed(why.clone())
+        }
+        Input::SellerAskedAgain { .. } if known.by_seller && known.known_price && known.fresh && known.sends == 1 => {
+            Effect::Requote
         }
         Input::SellerAskedAgain { why, .. } | Input::SellerFailed { why, .. } | Input::SellerUnreached(why)
             if known.by_seller =>
@@ -350,6 +358,7 @@ mod tests {
             wanted: true,
             sends: 0,
             again: true,
+            known_price: false,
         }
     }
 
@@ -466,10 +475,11 @@ mod tests {
             state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
             absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
             looks in 0u32..9, redeems in 0u32..9, by_seller: bool, wanted: bool, sends in 0u32..9, again: bool,
+            known_price: bool,
         ) {
             let at = Known {
                 fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, by_seller, wanted,
-                sends, again, ..known(state)
+                sends, again, known_price, ..known(state)
             };
             let effect = step(&at, &input);
             let sound = match &effect {
@@ -479,6 +489,9 @@ mod tests {
                 }
                 Effect::Resend => {
                     state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
+                }
+                Effect::Requote => {
+                    by_seller && known_price && fresh && sends == 1 && state == State::Paying && input == asked_again()
                 }
                 Effect::CountAsSpent => by_seller && state == State::Unknown && now_s > at.liability_until_s + 120,
                 Effect::RecordPaid => matches!(input, Input::Settled | Input::LookedSettled { proof: true }),
