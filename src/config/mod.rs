@@ -83,10 +83,23 @@ pub struct Config {
     pub nwc: Option<Secret>,
     /// Where a connection string is looked for.
     pub nwc_file: PathBuf,
+    /// What may be paid on EVM chains.
+    pub evm: EvmConfig,
+    /// Whether a price that was paid a moment ago is paid again without asking first.
+    pub known_prices: bool,
+    /// Which currency is spent first where a seller takes several.
+    pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
     pub cut: Vec<String>,
+}
+
+/// What the operator decided of EVM chains.
+#[derive(Clone, Debug, Default)]
+pub struct EvmConfig {
+    /// The tokens that can be paid.
+    pub assets: crate::evm::assets::Assets,
 }
 
 /// Where a wallet's connection string was found.
@@ -237,6 +250,11 @@ impl Config {
         found
     }
 
+    /// Whether any wallet is set up.
+    pub fn has_wallet(&self) -> bool {
+        self.nwc.is_some()
+    }
+
     fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
         let mut approval_above = BTreeMap::new();
         for (code, text) in &file.approval.above {
@@ -277,11 +295,27 @@ impl Config {
             },
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
+            evm: EvmConfig::default(),
+            known_prices: file.sellers.known_prices.unwrap_or(true),
+            currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),
             home,
         })
     }
+}
+
+/// The operator's order of currencies; those that are not named come after, as Bursar lists them.
+fn currency_order(named: &[String]) -> Result<Vec<Currency>, String> {
+    let mut order = Vec::new();
+    for code in named {
+        let currency = Currency::from_code(code).ok_or_else(|| format!("sellers.currencies: {code:?} is unknown"))?;
+        if !order.contains(&currency) {
+            order.push(currency);
+        }
+    }
+    order.extend(Currency::ALL.into_iter().filter(|c| !named.iter().any(|code| code == c.code())));
+    Ok(order)
 }
 
 /// A sentence about the config without what the file says, where that could be a wallet string: a long word.

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Purse, Report,
+    Flight, No, Outcome, Purse, Report,
     choose::{self, Terms, WalletTerms},
     drive::kill_point,
     fetch::Call,
@@ -29,30 +29,39 @@ impl Purse {
         let ledger = self.ledger().await?;
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
-        let wallet = match (self.wallet().await, self.wallet_world().await) {
-            (Ok(wallet), Ok(info)) => Ok((wallet, info)),
-            (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
-            (_, Err(e)) => Err(e.to_string()),
-            (Err(e), _) => Err(e.to_string()),
-        };
-        let pays = |offer: &Offer| wallet.as_ref().is_ok_and(|(w, _)| w.pays(offer.rail, &offer.network));
-        let fee_cap = |price: Amount| wallet.as_ref().map_or(price, |(w, _)| w.fee_cap(price));
         let terms = Terms {
             now_s: self.0.clock.now_s(),
             invoices: InvoicePolicy { max_life_s: self.0.config.max_invoice_life_s, ..InvoicePolicy::default() },
             max_price: call.max_price,
             budgets: &budgets,
             seller: self.seller_forbidden(&call.request.host()),
-            wallet: match &wallet {
-                Ok((_, info)) => {
-                    let network = info.network.as_deref();
-                    Ok(WalletTerms { pays: &pays, world: info.world, network, fee_cap: &fee_cap })
-                }
-                Err(why) => Err(why.clone()),
-            },
             world,
         };
-        Ok(offers.iter().map(|offer| (offer, choose::judge(offer, &terms))).collect())
+        let mut judged = Vec::new();
+        for offer in offers {
+            judged.push((offer, choose::judge(offer, &terms, self.terms_of(offer).await)));
+        }
+        Ok(judged)
+    }
+
+    /// What the wallet that would pay an offer says of itself; or why none can.
+    async fn terms_of(&self, offer: &Offer) -> Result<WalletTerms<'_>, String> {
+        let why = |e: WalletError| match e {
+            WalletError::None => NO_WALLET.to_owned(),
+            e => e.to_string(),
+        };
+        // What cannot be paid anyway is worth no question to a wallet.
+        let (Some(price), true) = (offer.price, offer.is_payable()) else {
+            return Err("it cannot be paid".into());
+        };
+        let held = self.wallet_for(offer.rail, &offer.network).await.map_err(why)?;
+        let info = self.info_of(held).await.map_err(why)?;
+        Ok(WalletTerms {
+            world: info.world,
+            network: info.network.as_deref(),
+            fee_cap: held.wallet.fee_cap(price),
+            balance: held.wallet.balance_on(&offer.network).await,
+        })
     }
 
     pub(super) fn seller_forbidden(&self, host: &str) -> Option<String> {
@@ -68,23 +77,16 @@ impl Purse {
         None
     }
 
-    /// Chooses, commits W1, pays, redeems.
-    pub(super) async fn buy(
+    /// Chooses among the offers and has the wallet prepare what would be sent. Nothing leaves, nothing is written.
+    pub(super) async fn want<'o>(
         &self,
         call: &Call,
-        seen: Option<i64>,
-        offers: &[Offer],
-        because: &[String],
-        flight: &watch::Sender<Flight>,
-    ) -> Result<Report, No> {
-        if self.closing() {
-            return Err(ending());
-        }
-        if offers.is_empty() {
-            return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
-        }
+        offers: &'o [Offer],
+        place: Place,
+        ahead_s: u64,
+    ) -> Result<Wanted<'o>, No> {
         let judged = self.judge(call, offers).await?;
-        let Some((offer, mut why)) = choose::choose(&judged) else {
+        let Some((offer, why)) = choose::choose(&judged, &self.0.config.currency_order) else {
             let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
             let (code, say) = worst
                 .filter_map(|(_, v)| v.as_ref().err())
@@ -93,19 +95,15 @@ impl Purse {
                 .unwrap_or(("not_payable", "no offer can be paid".into()));
             return Err(No { code, say: with_advice(code, say) });
         };
-        if !because.is_empty() {
-            why = format!("{}; {why}", because.join("; "));
-        }
-        let wallet = self.wallet().await.map_err(No::from)?;
-        let world = self.wallet_world().await?.world;
+        let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
+        let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
         let fee_cap = wallet.fee_cap(price);
-        let bill = bill_of(pin, fee_cap)?;
-        let Bill::Bolt11 { expires_at, .. } = &bill else {
-            return Err(No::new("not_payable", "no wallet here pays it"));
-        };
+        let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
+        let now_s = self.0.clock.now_s();
+        let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
         self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
@@ -113,24 +111,52 @@ impl Purse {
         if self.closing() {
             return Err(ending());
         }
-        let id = PurchaseId::random();
         let intent = Intent {
-            purchase: id,
-            n: 0,
+            purchase: place.purchase,
+            n: place.n,
             protocol: offer.protocol.name().into(),
             rail: offer.rail.to_string(),
             network: offer.network.clone(),
             asset: offer.asset.clone(),
             payee: offer.payee.clone(),
-            rail_key: offer.rail_key.clone(),
+            rail_key: wallet.rail_key(&bill).unwrap_or_else(|| offer.rail_key.clone()),
             wallet: wallet.id(),
             price,
             fee_cap,
-            liability_until: *expires_at,
+            liability_until: bill.liability_until(ask_a_person.then_some(now_s + APPROVAL_STANDS_S)),
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
             pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
             wire: prepared.map(|p| p.wire).unwrap_or_default(),
         };
+        Ok(Wanted { offer, why, intent, ask_a_person, world })
+    }
+
+    /// Chooses, commits W1, pays, redeems. `known_price` says that the offer is a remembered one.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn buy(
+        &self,
+        call: &Call,
+        seen: Option<i64>,
+        offers: &[Offer],
+        because: &[String],
+        ahead_s: u64,
+        known_price: bool,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Report, No> {
+        if self.closing() {
+            return Err(ending());
+        }
+        if offers.is_empty() {
+            return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
+        }
+        let generation = seen.map_or(0, |seen| seen + 1);
+        let place = Place { purchase: PurchaseId::random(), n: 0, generation };
+        let Wanted { offer, why, intent, ask_a_person, world } = self.want(call, offers, place, ahead_s).await?;
+        let why = match because.is_empty() {
+            true => why,
+            false => format!("{}; {why}", because.join("; ")),
+        };
+        let id = intent.purchase;
         let new = NewPurchase {
             id,
             principal: call.caller.principal.clone(),
@@ -145,7 +171,7 @@ impl Purse {
             purpose: call.purpose.clone(),
             max_price: call.max_price,
             chosen_why: why,
-            wallet_id: wallet.id(),
+            wallet_id: intent.wallet.clone(),
             world: world.name().into(),
         };
         let ledger = self.ledger().await?;
@@ -153,7 +179,13 @@ impl Purse {
         let begun = ledger.begin(new, intent, ask_a_person).await?;
         kill_point("after_w1");
         match begun {
-            Begun::Committed(intent) => Ok(self.finish(*intent, flight).await),
+            Begun::Committed(intent) => {
+                let report = self.finish_knowing(*intent, known_price.then_some(call), flight).await;
+                if report.outcome == Outcome::Bought {
+                    self.remember_price(&call.request, offer);
+                }
+                Ok(report)
+            }
             Begun::Awaiting(id) => match ledger.find(id).await? {
                 Some(standing) => Ok(awaiting(&standing)),
                 None => Err(No::new("ledger", format!("{id} is not in the ledger"))),
@@ -185,8 +217,45 @@ impl Purse {
     }
 }
 
-/// The bill that a pinned offer comes to.
-pub(super) fn bill_of(pin: &Pin, fee_cap: Amount) -> Result<Bill, No> {
+/// Where an intent will stand: the purchase, its number there, and the purchase's generation.
+pub(super) struct Place {
+    pub(super) purchase: PurchaseId,
+    pub(super) n: u32,
+    pub(super) generation: i64,
+}
+
+/// The offer that was chosen, and what would be written and sent for it.
+pub(super) struct Wanted<'o> {
+    pub(super) offer: &'o Offer,
+    pub(super) why: String,
+    pub(super) intent: Intent,
+    /// Whether a person must say yes first; then nothing is prepared yet.
+    pub(super) ask_a_person: bool,
+    pub(super) world: World,
+}
+
+/// How long an offer without an end of its own waits for a person, in seconds.
+const APPROVAL_STANDS_S: u64 = 3600;
+
+/// The longest life that is given to what a wallet signs, in seconds: until then whoever saw it could use it.
+const LONGEST_LIFE_S: u64 = 120;
+
+/// What sets a purchase apart from every other one of its wallet's: what the nonce of a signed transfer is derived from.
+pub(super) fn seed(principal: &str, idem_key: &str, generation: i64, n: u32) -> Vec<u8> {
+    let mut seed = Vec::new();
+    for part in [principal.as_bytes(), idem_key.as_bytes(), &generation.to_be_bytes(), &n.to_be_bytes()] {
+        seed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        seed.extend_from_slice(part);
+    }
+    seed
+}
+
+/// The bill that a pinned offer comes to. `now_s` is the time as the seller's clock has it.
+pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> Result<Bill, No> {
+    if let Some(transfer) = pin.transfer() {
+        let valid_before = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
+        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed });
+    }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
     Ok(Bill::Bolt11 {
