@@ -1,5 +1,6 @@
 //! What the operator decides: one TOML file and a few environment variables. Nothing here can be written by a model.
 
+mod evm;
 mod file;
 mod limits;
 
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub use evm::{EvmChain, EvmConfig, EvmKey, KeyFrom};
 pub use file::ConfigFile;
 use limits::cut;
 pub use limits::{LimitTable, Limits};
@@ -83,6 +85,8 @@ pub struct Config {
     pub nwc: Option<Secret>,
     /// Where a connection string is looked for.
     pub nwc_file: PathBuf,
+    /// The wallet for stablecoins: its key where there is one, its chains and tokens.
+    pub evm: EvmConfig,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
@@ -183,6 +187,7 @@ impl Config {
             Some((_, found)) => Some(found?),
             None => None,
         };
+        config.evm.key = config.evm.keys().into_iter().next().transpose()?;
         Ok(config)
     }
 
@@ -251,6 +256,7 @@ impl Config {
                     .into(),
             );
         }
+        let evm = EvmConfig::read(&home, &file.evm)?;
         let waits = Waits::default();
         let long = Duration::from_secs(3600);
         let w = &file.waits;
@@ -277,6 +283,7 @@ impl Config {
             },
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
+            evm,
             session_key: String::new(),
             cut: cut(&file.limits),
             home,

@@ -4,6 +4,7 @@
 //! and sends them only when the ledger hands them back as a [`Committed`] intent. A new wallet is one file here.
 
 mod dial;
+pub mod evm;
 pub mod nwc;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -12,6 +13,7 @@ use crate::{
     clock::Clock,
     config::Config,
     evm::eip3009::Transfer,
+    http,
     ledger::{Committed, Intent},
     money::Amount,
     protocol::{Rail, World},
@@ -129,6 +131,21 @@ pub struct WalletInfo {
     pub methods: Vec<String>,
     /// The budget that the wallet itself keeps for this connection, where it has one and tells it.
     pub budget: Option<WalletBudget>,
+    /// Where its money lies, where it lies in several places; empty for a wallet that has but one balance.
+    pub places: Vec<Place>,
+}
+
+/// One place where a wallet's money lies: a chain, and one currency on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The network in CAIP-2, such as `eip155:8453`.
+    pub network: String,
+    /// Its usual name, such as `base`.
+    pub name: String,
+    /// What is there; `None` where nobody could tell.
+    pub balance: Option<Amount>,
+    /// What a person should know about it, in our own words; it holds no secret.
+    pub remark: Option<String>,
 }
 
 /// A budget that the wallet itself keeps. It is not a balance: the wallet may hold less.
@@ -252,4 +269,22 @@ pub fn from_config(
     let id = nwc::NwcWallet::id_of(uri)?;
     let floor = remembered(&id).and_then(|name| nwc::Scheme::from_name(&name));
     Ok(Arc::new(nwc::NwcWallet::new(uri, options(floor))?))
+}
+
+/// Makes the wallet for stablecoins, or `None` where there is no key. Connects to nothing; a keystore is decrypted here,
+/// which takes a second and up to 256 MB: best in a thread where that is no harm.
+///
+/// # Errors
+/// [`WalletError::Setup`] with a sentence that quotes nothing of the key.
+pub fn evm_from_config(
+    config: &Config,
+    clock: Clock,
+    client: http::Client,
+) -> Option<Result<Arc<dyn Wallet>, WalletError>> {
+    let found = config.evm.key.as_ref()?;
+    let made = evm::Key::unlock(found, &config.evm).map(|key| {
+        let wallet = evm::EvmWallet::new(key, &config.evm, clock, client);
+        Arc::new(wallet) as Arc<dyn Wallet>
+    });
+    Some(made)
 }
