@@ -142,7 +142,7 @@ async fn works(server: &Server, home: &Path) {
     let names = listed["tools"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(names, ["discover_api", "fetch_paid", "get_balance", "set_budget"]);
     let balance = started.request("tools/call", json!({ "name": "get_balance", "arguments": {} })).await;
-    assert_eq!(balance["structuredContent"]["wallet"]["balance"], "100000 sat", "{server:?}: {balance}");
+    assert_eq!(balance["structuredContent"]["wallets"][0]["balance"], "100000 sat", "{server:?}: {balance}");
 }
 
 /// A purse whose wallet was added beforehand, as `bursar wallet add nwc` leaves it.

@@ -59,6 +59,8 @@ pub(super) struct SellersSection {
     pub(super) allow: Vec<String>,
     /// These hosts are never paid.
     pub(super) deny: Vec<String>,
+    /// Which currency is spent first where a seller takes several, such as `["usd", "sat"]`; `sat` first unless told.
+    pub(super) currencies: Vec<String>,
     /// `prefer` tries a free tier that a seller names before paying, `never` does not.
     #[schemars(with = "Option<String>")]
     pub(super) free: FreeTier,

@@ -87,6 +87,8 @@ pub struct Config {
     pub nwc_file: PathBuf,
     /// The wallet for stablecoins: its key where there is one, its chains and tokens.
     pub evm: EvmConfig,
+    /// Which currency is spent first where a seller takes several.
+    pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
@@ -242,6 +244,11 @@ impl Config {
         found
     }
 
+    /// Whether any wallet is set up.
+    pub fn has_wallet(&self) -> bool {
+        self.nwc.is_some() || self.evm.key.is_some()
+    }
+
     fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
         let mut approval_above = BTreeMap::new();
         for (code, text) in &file.approval.above {
@@ -284,11 +291,25 @@ impl Config {
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
             evm,
+            currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),
             home,
         })
     }
+}
+
+/// The operator's order of currencies; those that are not named come after, as Bursar lists them.
+fn currency_order(named: &[String]) -> Result<Vec<Currency>, String> {
+    let mut order = Vec::new();
+    for code in named {
+        let currency = Currency::from_code(code).ok_or_else(|| format!("sellers.currencies: {code:?} is unknown"))?;
+        if !order.contains(&currency) {
+            order.push(currency);
+        }
+    }
+    order.extend(Currency::ALL.into_iter().filter(|c| !named.iter().any(|code| code == c.code())));
+    Ok(order)
 }
 
 /// A sentence about the config without what the file says, where that could be a wallet string: a long word.

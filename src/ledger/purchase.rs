@@ -92,6 +92,8 @@ pub struct Standing {
     pub state: State,
     /// Its idempotency key.
     pub idem_key: String,
+    /// Which of the purchases of that key it is, from 0.
+    pub generation: i64,
     /// The digest of its request.
     pub request_hash: String,
     /// Method, origin, host and path of the request.
@@ -155,7 +157,7 @@ impl Standing {
 const STANDING: &str = "SELECT p.purchase_id, p.principal, p.session_id, p.state, p.request_hash, p.method, p.origin,
     p.host, p.path, p.request, p.purpose, p.chosen_why, p.note, p.http_status, p.approved_ms, p.created_ms, p.updated_ms,
     p.answered_ms, i.protocol, i.rail, i.network, i.payee, i.currency, i.amount, i.fee_cap, i.spent, i.fee,
-    i.liability_until_s, p.idem_key FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id AND i.n = 0";
+    i.liability_until_s, p.idem_key, p.generation FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id AND i.n = 0";
 
 fn text_error(column: usize, say: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, say.into())
@@ -200,6 +202,7 @@ fn standing_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Standing> {
         fee: amount(26)?,
         liability_until_s: row.get(27)?,
         idem_key: row.get(28)?,
+        generation: row.get(29)?,
     })
 }
 

@@ -268,6 +268,8 @@ pub struct Payment {
     pub spent: Amount,
     /// The fee, where the wallet told it. `None` charges the whole allowance and says so.
     pub fee: Option<Amount>,
+    /// Whether the proof opens more than this purchase, so that it is worth keeping.
+    pub opens_more: bool,
     /// When the credential expires, where the seller says so.
     pub expires_s: Option<u64>,
     /// The wallet's fingerprint, frozen when it took more than was held.
@@ -308,6 +310,8 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
         note = "it settled after it was taken for failed".into();
     } else {
         budget::close(conn, &id.to_string(), 0, Close::Post(left))?;
+    }
+    if !late && payment.opens_more {
         let sql = "INSERT OR IGNORE INTO credential(principal, origin, protocol, purchase_id, body, proof, state,
                 expires_s, created_ms) SELECT ?, ?, ?, ?, bytes, ?, 'usable', ?, ? FROM intent
                 WHERE purchase_id = ?4 AND n = 0";

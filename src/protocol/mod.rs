@@ -94,6 +94,13 @@ impl Rail {
     pub const EIP3009: Rail = Rail("eip3009");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
+
+    /// Whether the seller settles on the rail of this name: then paying is to send the request with what the wallet
+    /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
+    /// the seller.
+    pub fn is_settled_by_seller(name: &str) -> bool {
+        [Rail::EIP3009].iter().any(|rail| rail.0 == name)
+    }
 }
 
 impl fmt::Display for Rail {
@@ -325,10 +332,12 @@ impl Pin {
         }
     }
 
-    /// Whether the seller settles: then paying is to send the request with what the wallet signed, and only the seller or
-    /// a chain can say what became of it. Else the wallet pays, and its proof is shown to the seller.
-    pub fn settled_by_seller(&self) -> bool {
-        self.transfer().is_some()
+    /// Whether the seller promises the same answer to who shows the same payment again.
+    pub fn replays(&self) -> bool {
+        match self {
+            Pin::L402(_) => true,
+            Pin::X402(pin) => x402::replays(pin),
+        }
     }
 
     /// The transfer to sign, where the seller settles.

@@ -29,30 +29,39 @@ impl Purse {
         let ledger = self.ledger().await?;
         let (_, budgets) = ledger.budgets(&call.caller.principal, &call.caller.session_key).await?;
         let world = ledger.world().await?.and_then(|w| World::from_name(&w));
-        let wallet = match (self.wallet().await, self.wallet_world().await) {
-            (Ok(wallet), Ok(info)) => Ok((wallet, info)),
-            (_, Err(WalletError::None)) | (Err(WalletError::None), _) => Err(NO_WALLET.to_owned()),
-            (_, Err(e)) => Err(e.to_string()),
-            (Err(e), _) => Err(e.to_string()),
-        };
-        let pays = |offer: &Offer| wallet.as_ref().is_ok_and(|(w, _)| w.pays(offer.rail, &offer.network));
-        let fee_cap = |price: Amount| wallet.as_ref().map_or(price, |(w, _)| w.fee_cap(price));
         let terms = Terms {
             now_s: self.0.clock.now_s(),
             invoices: InvoicePolicy { max_life_s: self.0.config.max_invoice_life_s, ..InvoicePolicy::default() },
             max_price: call.max_price,
             budgets: &budgets,
             seller: self.seller_forbidden(&call.request.host()),
-            wallet: match &wallet {
-                Ok((_, info)) => {
-                    let network = info.network.as_deref();
-                    Ok(WalletTerms { pays: &pays, world: info.world, network, fee_cap: &fee_cap })
-                }
-                Err(why) => Err(why.clone()),
-            },
             world,
         };
-        Ok(offers.iter().map(|offer| (offer, choose::judge(offer, &terms))).collect())
+        let mut judged = Vec::new();
+        for offer in offers {
+            judged.push((offer, choose::judge(offer, &terms, self.terms_of(offer).await)));
+        }
+        Ok(judged)
+    }
+
+    /// What the wallet that would pay an offer says of itself; or why none can.
+    async fn terms_of(&self, offer: &Offer) -> Result<WalletTerms<'_>, String> {
+        let why = |e: WalletError| match e {
+            WalletError::None => NO_WALLET.to_owned(),
+            e => e.to_string(),
+        };
+        // What cannot be paid anyway is worth no question to a wallet.
+        let (Some(price), true) = (offer.price, offer.is_payable()) else {
+            return Err("it cannot be paid".into());
+        };
+        let held = self.wallet_for(offer.rail, &offer.network).await.map_err(why)?;
+        let info = self.info_of(held).await.map_err(why)?;
+        Ok(WalletTerms {
+            world: info.world,
+            network: info.network.as_deref(),
+            fee_cap: held.wallet.fee_cap(price),
+            balance: held.wallet.balance_on(&offer.network).await,
+        })
     }
 
     pub(super) fn seller_forbidden(&self, host: &str) -> Option<String> {
@@ -75,6 +84,7 @@ impl Purse {
         seen: Option<i64>,
         offers: &[Offer],
         because: &[String],
+        ahead_s: u64,
         flight: &watch::Sender<Flight>,
     ) -> Result<Report, No> {
         if self.closing() {
@@ -84,7 +94,7 @@ impl Purse {
             return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
         }
         let judged = self.judge(call, offers).await?;
-        let Some((offer, mut why)) = choose::choose(&judged) else {
+        let Some((offer, mut why)) = choose::choose(&judged, &self.0.config.currency_order) else {
             let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
             let (code, say) = worst
                 .filter_map(|(_, v)| v.as_ref().err())
@@ -96,16 +106,16 @@ impl Purse {
         if !because.is_empty() {
             why = format!("{}; {why}", because.join("; "));
         }
-        let wallet = self.wallet().await.map_err(No::from)?;
-        let world = self.wallet_world().await?.world;
+        let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
+        let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
         let fee_cap = wallet.fee_cap(price);
-        let bill = bill_of(pin, fee_cap)?;
-        let Bill::Bolt11 { expires_at, .. } = &bill else {
-            return Err(No::new("not_payable", "no wallet here pays it"));
-        };
+        let generation = seen.map_or(0, |seen| seen + 1);
+        let seed = seed(&call.caller.principal, &call.idem.key, generation);
+        let now_s = self.0.clock.now_s();
+        let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
         self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
@@ -122,11 +132,11 @@ impl Purse {
             network: offer.network.clone(),
             asset: offer.asset.clone(),
             payee: offer.payee.clone(),
-            rail_key: offer.rail_key.clone(),
+            rail_key: wallet.rail_key(&bill).unwrap_or_else(|| offer.rail_key.clone()),
             wallet: wallet.id(),
             price,
             fee_cap,
-            liability_until: *expires_at,
+            liability_until: bill.liability_until(ask_a_person.then_some(now_s + APPROVAL_STANDS_S)),
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
             pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
             wire: prepared.map(|p| p.wire).unwrap_or_default(),
@@ -185,8 +195,28 @@ impl Purse {
     }
 }
 
-/// The bill that a pinned offer comes to.
-pub(super) fn bill_of(pin: &Pin, fee_cap: Amount) -> Result<Bill, No> {
+/// How long an offer without an end of its own waits for a person, in seconds.
+const APPROVAL_STANDS_S: u64 = 3600;
+
+/// The longest life that is given to what a wallet signs, in seconds: until then whoever saw it could use it.
+const LONGEST_LIFE_S: u64 = 120;
+
+/// What sets a purchase apart from every other one of its wallet's: what the nonce of a signed transfer is derived from.
+pub(super) fn seed(principal: &str, idem_key: &str, generation: i64) -> Vec<u8> {
+    let mut seed = Vec::new();
+    for part in [principal.as_bytes(), idem_key.as_bytes(), &generation.to_be_bytes()] {
+        seed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        seed.extend_from_slice(part);
+    }
+    seed
+}
+
+/// The bill that a pinned offer comes to. `now_s` is the time as the seller's clock has it.
+pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> Result<Bill, No> {
+    if let Some(transfer) = pin.transfer() {
+        let valid_before = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
+        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed });
+    }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
     Ok(Bill::Bolt11 {

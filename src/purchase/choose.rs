@@ -20,22 +20,20 @@ pub struct Terms<'a> {
     pub budgets: &'a [BudgetView],
     /// Why this seller may not be paid at all, if so.
     pub seller: Option<String>,
-    /// The wallet: which rails it pays, in which world, and its fee allowance; or why there is none.
-    pub wallet: Result<WalletTerms<'a>, String>,
     /// The ledger's world, once it has one.
     pub world: Option<World>,
 }
 
-/// What the wallet can do.
+/// The wallet that would pay an offer.
 pub struct WalletTerms<'a> {
-    /// Whether it pays on a rail.
-    pub pays: &'a dyn Fn(&Offer) -> bool,
     /// Its world.
     pub world: World,
     /// Its network's own name, where it tells one.
     pub network: Option<&'a str>,
-    /// Its fee allowance for a price.
-    pub fee_cap: &'a dyn Fn(Amount) -> Amount,
+    /// Its fee allowance for this price.
+    pub fee_cap: Amount,
+    /// What it holds where the offer is to be paid, if that is known.
+    pub balance: Option<Amount>,
 }
 
 /// An offer with a verdict.
@@ -57,8 +55,9 @@ pub struct OfferView {
 /// What judging says: `Ok`, or a stable word and a sentence why not.
 pub type Verdict = Result<(), (&'static str, String)>;
 
-/// Judges one offer: `Ok` when it can be paid, else the first reason why not.
-pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Verdict {
+/// Judges one offer: `Ok` when it can be paid, else the first reason why not. `wallet` is the one that pays such offers, or
+/// why there is none.
+pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, String>) -> Verdict {
     if let Some(objection) = offer.objections_at(terms.now_s, &terms.invoices).into_iter().next() {
         return Err((objection.code, objection.say));
     }
@@ -71,13 +70,7 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Verdict {
     if let Some(seller) = &terms.seller {
         return Err(("seller_not_allowed", seller.clone()));
     }
-    let wallet = match &terms.wallet {
-        Ok(wallet) => wallet,
-        Err(why) => return Err(("no_wallet", why.clone())),
-    };
-    if !(wallet.pays)(offer) {
-        return Err(("no_wallet", format!("no wallet here pays over {}", offer.rail)));
-    }
+    let wallet = wallet.map_err(|why| ("no_wallet", why))?;
     let worlds = [Some(wallet.world), terms.world];
     if worlds.into_iter().flatten().any(|w| Some(w) != offer.world) {
         let ours = wallet.world.name();
@@ -88,7 +81,14 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>) -> Verdict {
     {
         return Err(("wrong_network", format!("it is on {}, and this wallet is on {ours}", offer.network)));
     }
-    affordable(price, (wallet.fee_cap)(price), terms)
+    affordable(price, wallet.fee_cap, terms)?;
+    if let Some(balance) = wallet.balance.filter(|balance| price.exceeds(*balance)) {
+        return Err((
+            "insufficient_balance",
+            format!("it costs {price}, and the wallet holds {balance} on {}", offer.network),
+        ));
+    }
+    Ok(())
 }
 
 /// The name that BOLT11 has for a network's invoices.
@@ -139,24 +139,28 @@ fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Verdict {
     Ok(())
 }
 
-/// The offer to take among those that can be paid, with the reason: the cheapest; between currencies the order in which
-/// Bursar lists them; else the seller's own order.
-pub fn choose<'a>(judged: &[(&'a Offer, Verdict)]) -> Option<(&'a Offer, String)> {
-    let payable: Vec<&Offer> = judged
+/// The offer to take among those that can be paid, with the reason: between currencies the operator's order, then the
+/// cheapest, then the seller's own order.
+pub fn choose<'a>(judged: &[(&'a Offer, Verdict)], order: &[Currency]) -> Option<(&'a Offer, String)> {
+    let payable: Vec<(&Offer, Amount)> = judged
         .iter()
         .filter(|(offer, verdict)| verdict.is_ok() && matches!(offer.way, Way::Pay(_)))
-        .map(|(offer, _)| *offer)
+        .filter_map(|(offer, _)| Some((*offer, offer.price?)))
         .collect();
-    let rank = |offer: &&&Offer| {
-        let price = offer.price.unwrap_or(Amount::zero(Currency::Sat));
-        (price.currency(), price.atomic())
-    };
-    let best = payable.iter().min_by_key(rank).copied()?;
-    let why = match payable.len() {
+    let place = |c: Currency| order.iter().position(|o| *o == c).unwrap_or(order.len());
+    let (best, price) = payable.iter().min_by_key(|(_, price)| (place(price.currency()), price.atomic())).copied()?;
+    let rivals = payable.iter().filter(|(_, p)| p.currency() == price.currency()).count();
+    let other = payable.len() - rivals;
+    let mut why = match payable.len() {
         1 if judged.len() == 1 => "the only offer".to_owned(),
         1 => format!("the only payable one of {} offers", judged.len()),
-        n => format!("the cheapest of {n} payable offers"),
+        n if other == 0 => format!("the cheapest of {n} payable offers"),
+        _ if rivals == 1 => format!("the only payable one in {}", price.currency()),
+        _ => format!("the cheapest of {rivals} payable offers in {}", price.currency()),
     };
+    if other > 0 {
+        why.push_str(", which comes first in the operator's order of currencies");
+    }
     Some((best, why))
 }
 

@@ -1,11 +1,11 @@
 //! The driver: performs what [`step`](super::step) decides, for one purchase, until there is nothing more to do.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Progress, Purse, Request,
+    Flight, No, Progress, Purse, Request, present,
     quote::credential_of,
     results::{Body, Results},
     step::{Effect, Input, Known, step},
@@ -15,9 +15,8 @@ use crate::{
     http,
     ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
     money::Amount,
-    protocol::{Pin, Proof, World, l402},
-    secret::Secret,
-    wallet::{LookSaid, PaySaid, Wallet, WalletError},
+    protocol::{Pin, Proof, Rail, Witness, World, l402},
+    wallet::{LookSaid, PaySaid, Wallet},
 };
 
 /// What a run leaves beside the ledger: the answer it got, so that it need not be read from disk.
@@ -27,19 +26,26 @@ pub(super) struct Ran {
     pub(super) body: Option<Body>,
     /// Whether money left in this run.
     pub(super) paid: bool,
+    /// What is worth saying of the payment, such as its transaction.
+    pub(super) remark: String,
 }
 
 /// A proof on its way into the ledger.
-struct Settled {
-    preimage: Secret,
-    fee: Option<Amount>,
+pub(super) struct Settled {
+    pub(super) proof: Proof,
+    /// What was charged, where that is not the whole price.
+    pub(super) spent: Option<Amount>,
+    pub(super) fee: Option<Amount>,
 }
 
 /// One run of one purchase.
-struct Run<'a> {
-    purse: &'a Purse,
-    intent: Committed<Intent>,
+pub(super) struct Run<'a> {
+    pub(super) purse: &'a Purse,
+    pub(super) intent: Committed<Intent>,
+    pub(super) pin: Option<Pin>,
     fresh: bool,
+    /// Whether the seller settles.
+    by_seller: bool,
     /// Whether real money is at stake: then doubts last at least as long as the design says.
     real: bool,
     refused: Option<String>,
@@ -47,9 +53,18 @@ struct Run<'a> {
     resent: bool,
     redeems: u32,
     absent_since_ms: Option<u64>,
-    settled: Option<Settled>,
-    body: Option<Body>,
+    /// How often what was signed was shown to the seller.
+    pub(super) sends: u32,
+    /// Whether the seller's last word allows to show it again.
+    pub(super) again: bool,
+    /// What the seller did beside settling, which counts once the payment is recorded.
+    pub(super) after_paid: Option<Input>,
+    /// Whether the seller asked for payment again when it was shown what was signed for the first time.
+    pub(super) asked_at_once: bool,
+    pub(super) settled: Option<Settled>,
+    pub(super) body: Option<Body>,
     paid: bool,
+    remark: String,
 }
 
 /// Keeps the exit waiting while a purchase is between W1 and its end.
@@ -87,6 +102,8 @@ impl Purse {
         let real = ledger.world().await?.as_deref() != Some(World::Test.name());
         let mut run = Run {
             purse: self,
+            by_seller: Rail::is_settled_by_seller(&intent.rail),
+            pin: serde_json::from_slice(&intent.pin).ok(),
             intent,
             fresh,
             real,
@@ -95,9 +112,14 @@ impl Purse {
             resent: false,
             redeems: 0,
             absent_since_ms: None,
+            sends: 0,
+            again: true,
+            after_paid: None,
+            asked_at_once: false,
             settled: None,
             body: None,
             paid: false,
+            remark: String::new(),
         };
         let mut open = Some(Open::new(self, id));
         let mut input = Input::Go;
@@ -111,10 +133,11 @@ impl Purse {
             } else if open.is_none() {
                 open = Some(Open::new(self, id));
             }
-            let effect = step(&run.known(&standing), &input);
+            let wanted = flight.borrow().wanted.load(Ordering::Relaxed);
+            let effect = step(&run.known(&standing, wanted), &input);
             tracing::debug!(purchase = %id, state = %standing.state, ?effect, "step");
             if effect == Effect::Rest {
-                return Ok((standing, Ran { body: run.body, paid: run.paid }));
+                return Ok((standing, Ran { body: run.body, paid: run.paid, remark: run.remark }));
             }
             input = run.perform(&standing, effect, flight).await?;
         }
@@ -122,7 +145,7 @@ impl Purse {
 }
 
 impl Run<'_> {
-    fn known(&self, standing: &Standing) -> Known {
+    fn known(&self, standing: &Standing, wanted: bool) -> Known {
         let (waits, least) = (&self.purse.0.config.waits, Waits::default());
         let (absent_for, grace) = match self.real {
             true => (waits.absent.max(least.absent), waits.grace.max(least.grace)),
@@ -141,6 +164,11 @@ impl Run<'_> {
             looks: self.looks,
             resent: self.resent,
             redeems: self.redeems,
+            by_seller: self.by_seller,
+            replays: self.pin.as_ref().is_some_and(Pin::replays),
+            wanted,
+            sends: self.sends,
+            again: self.again,
         }
     }
 
@@ -152,14 +180,14 @@ impl Run<'_> {
             Effect::Pay => {
                 flight.send_modify(|f| f.progress = Progress::Paying(at.price));
                 kill_point("before_pay");
-                let said = self.pay().await;
+                let said = if self.by_seller { self.present(at, flight).await } else { self.pay().await };
                 kill_point("after_pay");
                 Ok(said)
             }
             Effect::Resend => {
                 flight.send_modify(|f| f.progress = Progress::Paying(at.price));
                 self.resent = true;
-                Ok(self.pay().await)
+                Ok(if self.by_seller { self.present(at, flight).await } else { self.pay().await })
             }
             Effect::LookUp(pause) => {
                 if self.looks > 0 || at.state == State::Unknown {
@@ -184,7 +212,16 @@ impl Run<'_> {
             Effect::RecordPaid => {
                 self.record_paid(at).await?;
                 kill_point("after_w2");
-                Ok(Input::Go)
+                Ok(self.after_paid.take().unwrap_or(Input::Go))
+            }
+            Effect::CountAsSpent => {
+                let proof = Proof::Transfer { by: Witness::Nobody, transaction: None };
+                self.settled = Some(Settled { proof, spent: None, fee: None });
+                self.record_paid(at).await?;
+                let why = "no chain can be asked whether what was signed was used before it ran out, so it counts as \
+                           spent"
+                    .into();
+                Ok(Input::SellerFailed { why, status: None, again: false })
             }
             Effect::RecordFailed(why) => {
                 ledger.failed(id, &why).await?;
@@ -202,6 +239,8 @@ impl Run<'_> {
                 Ok(Input::Go)
             }
             Effect::RecordUndelivered { why, status } => {
+                // A seller that settles refuses what it has seen before; only at first sight is that a second demand.
+                let status = status.filter(|_| !self.by_seller || self.asked_at_once);
                 ledger.undelivered(id, status, &why).await?;
                 Ok(Input::Go)
             }
@@ -216,12 +255,7 @@ impl Run<'_> {
 
     /// The wallet that this intent was made for. Another wallet's "no such payment" would say nothing.
     async fn wallet(&self) -> Result<&std::sync::Arc<dyn Wallet>, String> {
-        match self.purse.wallet().await {
-            Ok(wallet) if wallet.id() == self.intent.wallet => Ok(wallet),
-            Ok(_) => Err("it was paid from another wallet than the one set up now".into()),
-            Err(WalletError::None) => Err("the wallet it was paid from is no longer set up".into()),
-            Err(e) => Err(e.to_string()),
-        }
+        self.purse.wallet_with_id(&self.intent.wallet).await
     }
 
     /// Waits before a look-up, and no longer when the wallet hints that there is something to see.
@@ -246,7 +280,7 @@ impl Run<'_> {
         let said = wallet.pay(&self.intent).await;
         match said {
             PaySaid::Settled { preimage, fee } => {
-                self.settled = Some(Settled { preimage, fee });
+                self.settled = Some(Settled { proof: Proof::Preimage { hex: preimage }, spent: None, fee });
                 Input::Settled
             }
             PaySaid::Refused { code, message, sent_once } => {
@@ -265,13 +299,18 @@ impl Run<'_> {
         };
         let input = match said {
             LookSaid::Settled { preimage: Some(preimage), fee } => {
-                self.settled = Some(Settled { preimage, fee });
+                self.settled = Some(Settled { proof: Proof::Preimage { hex: preimage }, spent: None, fee });
                 Input::LookedSettled { proof: true }
             }
+            LookSaid::OnChain { transaction } => {
+                let proof = Proof::Transfer { by: Witness::Chain, transaction };
+                self.settled = Some(Settled { proof, spent: None, fee: None });
+                Input::LookedSettled { proof: true }
+            }
+            LookSaid::Void => Input::LookedVoid,
             LookSaid::Settled { preimage: None, .. } => Input::LookedSettled { proof: false },
             LookSaid::Pending => Input::LookedPending,
-            LookSaid::OnChain { .. } => Input::LookedSettled { proof: false },
-            LookSaid::Failed | LookSaid::NotFound | LookSaid::Void => return Ok(Input::LookedAbsent),
+            LookSaid::Failed | LookSaid::NotFound => return Ok(Input::LookedAbsent),
             LookSaid::CannotTell { why } => Input::LookedNothing(why),
         };
         // Whoever looked before may have seen nothing: that row of absences ends here.
@@ -285,17 +324,18 @@ impl Run<'_> {
         let Some(settled) = self.settled.take() else {
             return Err(No::new("ledger", format!("{}: there is no proof to record", at.id)));
         };
-        let pin: Option<Pin> = serde_json::from_slice(&self.intent.pin).ok();
-        let expires_s = match &pin {
+        let expires_s = match &self.pin {
             Some(Pin::L402(pin)) => l402::hints(pin.token.expose()).expires_at,
             _ => None,
         };
-        let proof = Proof::Preimage { hex: settled.preimage };
-        let proof = serde_json::to_vec(&proof).map_err(|e| No::new("ledger", e.to_string()))?;
+        self.remark = present::remark(&settled.proof);
+        let proof = serde_json::to_vec(&settled.proof).map_err(|e| No::new("ledger", e.to_string()))?;
         let payment = Payment {
             proof,
-            spent: self.intent.price,
-            fee: settled.fee,
+            spent: settled.spent.unwrap_or(self.intent.price),
+            // Whoever settles pays for it; what the payer signed is all that leaves.
+            fee: if self.by_seller { Some(Amount::zero(self.intent.price.currency())) } else { settled.fee },
+            opens_more: !self.by_seller,
             expires_s,
             wallet_id: self.intent.wallet.clone(),
         };
@@ -320,12 +360,16 @@ impl Run<'_> {
     /// Shows the seller what was bought: the same request, byte for byte, with the credential.
     async fn redeem(&mut self, at: &Standing, flight: &watch::Sender<Flight>) -> Result<Input, No> {
         let ledger = self.purse.ledger().await?;
-        let proof = ledger.proof(at.id).await?.unwrap_or_default();
         let failed = |why: String| Input::SellerFailed { why, status: None, again: false };
         let Some(request) = Request::from_bytes(&at.request) else {
             return Ok(failed("the stored request cannot be read back".into()));
         };
-        let Some(credential) = credential_of(&self.intent.pin, &proof) else {
+        let credential = if self.by_seller {
+            self.payment()
+        } else {
+            credential_of(&self.intent.pin, &ledger.proof(at.id).await?.unwrap_or_default())
+        };
+        let Some(credential) = credential else {
             return Ok(failed("what the wallet gave does not make a credential".into()));
         };
         kill_point("before_redeem");
@@ -343,7 +387,7 @@ impl Run<'_> {
         // Another demand for payment is nothing that was bought, and often repeats the token.
         self.body = Some(body).filter(|_| status != 402);
         Ok(match status {
-            401 | 402 => Input::SellerAskedAgain(status),
+            401 | 402 => Input::SellerAskedAgain { status, why: format!("the seller answered {status}") },
             403 | 407 | 408 | 425 | 429 => {
                 Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
             }

@@ -52,7 +52,7 @@ impl Purse {
         match self.start(caller, wish).await {
             Ok((key, call)) => {
                 let purse = self.clone();
-                let (flight, first) = self.fly(key, |sender| async move {
+                let (flight, first) = self.fly(key, true, |sender| async move {
                     match purse.go(&call, &sender).await {
                         Ok(report) => report,
                         Err(no) => no.report(),
@@ -79,10 +79,10 @@ impl Purse {
                     return Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Free, say) });
                 }
             };
-            let challenge = quote::read(&answer, &call.request.origin)?;
+            let challenge = quote::read(&answer, &call.request.origin, self.assets())?;
             let judged = self.judge(&call, &challenge.offers).await?;
             let offers: Vec<OfferView> = judged.iter().map(|(o, v)| choose::view(o, v)).collect();
-            let best = choose::choose(&judged);
+            let best = choose::choose(&judged, &self.0.config.currency_order);
             let say = match &best {
                 Some((offer, why)) => format!(
                     "Nothing was paid: this was only a look. It costs {} ({why}). Call fetch_paid without dry_run to buy it.",
@@ -126,7 +126,7 @@ impl Purse {
         match found.await {
             Ok(Ok(report)) => report,
             Ok(Err(standing)) => {
-                let (flight, first) = self.fly_standing(&standing);
+                let (flight, first) = self.fly_standing(&standing, true);
                 self.land(flight, first, until, tell).await
             }
             Err(no) => no.report(),
@@ -134,10 +134,10 @@ impl Purse {
     }
 
     /// Goes on with a purchase that stands, in a flight of its own or in the one that is under way.
-    pub(super) fn fly_standing(&self, standing: &Standing) -> (watch::Receiver<Flight>, bool) {
+    pub(super) fn fly_standing(&self, standing: &Standing, wanted: bool) -> (watch::Receiver<Flight>, bool) {
         let key = flight_key(&standing.principal, &standing.idem_key, &standing.request_hash);
         let (purse, standing) = (self.clone(), standing.clone());
-        self.fly(key, |sender| async move {
+        self.fly(key, wanted, |sender| async move {
             match purse.go_on(standing, &sender).await {
                 Ok(report) => report,
                 Err(no) => no.report(),
@@ -219,7 +219,7 @@ impl Purse {
         }
         match asked? {
             Asked::Answered { answer, token, free_tier } => self.answered_free(call, answer, token, free_tier).await,
-            Asked::Priced { challenge, because, request } => {
+            Asked::Priced { challenge, because, request, ahead_s } => {
                 let price = challenge.offers.iter().find_map(|o| o.price.filter(|p| !p.is_zero()));
                 let call = Call {
                     caller: call.caller.clone(),
@@ -229,7 +229,7 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, seen, &offers, &because, flight).await {
+                match self.buy(&call, seen, &offers, &because, ahead_s, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");

@@ -15,18 +15,20 @@ mod drive;
 mod fetch;
 pub mod kind;
 mod outcome;
+mod present;
 mod quote;
 mod request;
 pub mod results;
 mod resume;
 pub mod step;
+mod wallets;
 mod words;
 
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -45,9 +47,10 @@ use crate::{
     http::Client,
     ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State},
     money::Amount,
-    wallet::{self, Wallet, WalletError, WalletInfo},
+    wallet::{Wallet, WalletError, WalletInfo},
 };
 use results::Results;
+use wallets::{Held, Made};
 
 /// What a purchase is doing, for whoever waits.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -84,6 +87,8 @@ struct Flight {
     progress: Progress,
     purchase: Option<PurchaseId>,
     report: Option<Arc<Report>>,
+    /// Whether a caller waits for the answer; else only the money is looked after.
+    wanted: Arc<AtomicBool>,
 }
 
 /// The purse: everything that can buy, keep and account. Cheap to clone; opens what it needs when it needs it.
@@ -96,14 +101,15 @@ struct Inner {
     http: Client,
     results: Results,
     ledger: OnceCell<Ledger>,
-    wallet: OnceLock<Result<Arc<dyn Wallet>, WalletError>>,
-    world: OnceCell<WalletInfo>,
+    wallets: OnceCell<Vec<Made>>,
     flights: Mutex<HashMap<String, watch::Receiver<Flight>>>,
     /// Purchases between W1 and their end in this process: what the exit waits for.
     open: watch::Sender<HashSet<PurchaseId>>,
     /// Small writes that nobody waits for, but the exit.
     chores: TaskTracker,
     closing: AtomicBool,
+    /// Purchases that are looked at again when what was signed for them has run out.
+    looked_after: Mutex<HashSet<PurchaseId>>,
     /// When what is unresolved was last looked up.
     reconciled: Mutex<Option<Instant>>,
     /// Free tiers that said they are used up, and until when they are not asked again.
@@ -124,15 +130,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The wallet and the limits, for `get_balance`.
+/// One wallet, for `get_balance`.
+#[derive(Debug)]
+pub struct WalletReport {
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it says of itself, or why it says nothing.
+    pub info: Result<WalletInfo, WalletError>,
+    /// Why it is frozen, if it is.
+    pub frozen: Option<String>,
+}
+
+/// The wallets and the limits, for `get_balance`.
 #[derive(Debug)]
 pub struct BalanceReport {
-    /// What the wallet says of itself, or why it says nothing.
-    pub wallet: Result<WalletInfo, WalletError>,
-    /// The wallet's kind, where one is set up.
-    pub kind: Option<&'static str>,
-    /// Why the wallet is frozen, if it is.
-    pub frozen: Option<String>,
+    /// The wallets that are set up.
+    pub wallets: Vec<WalletReport>,
     /// The running session.
     pub session: Option<Session>,
     /// The limits and what is left.
@@ -146,22 +159,19 @@ pub struct BalanceReport {
 impl Purse {
     /// A purse that opens nothing yet. Without `wallet`, the one from the configuration is used.
     pub fn new(config: Config, clock: Clock, wallet: Option<Arc<dyn Wallet>>) -> Purse {
-        let cell = OnceLock::new();
-        if let Some(wallet) = wallet {
-            let _ = cell.set(Ok(wallet));
-        }
+        let given = wallet.map(|wallet| vec![Ok(Held::new(wallet))]);
         Purse(Arc::new(Inner {
             http: Client::new(config.http.clone()),
             results: Results::new(&config.home),
             config,
             clock,
             ledger: OnceCell::new(),
-            wallet: cell,
-            world: OnceCell::new(),
+            wallets: OnceCell::new_with(given),
             flights: Mutex::default(),
             open: watch::Sender::new(HashSet::new()),
             chores: TaskTracker::new(),
             closing: AtomicBool::new(false),
+            looked_after: Mutex::default(),
             reconciled: Mutex::default(),
             used_up: Mutex::default(),
         }))
@@ -193,46 +203,6 @@ impl Purse {
         self.0.ledger.get_or_try_init(open).await
     }
 
-    /// The wallet. Making it connects to nothing.
-    async fn wallet(&self) -> Result<&Arc<dyn Wallet>, WalletError> {
-        if self.0.wallet.get().is_none() {
-            let config = &self.0.config;
-            // Without a connection string there is nothing to remember, and no ledger to be made.
-            if config.nwc.is_none() {
-                return Err(WalletError::None);
-            }
-            let remembered = match self.ledger().await {
-                Ok(ledger) => ledger.wallets().await.unwrap_or_default(),
-                Err(no) => return Err(WalletError::Setup(no.say)),
-            };
-            let made = wallet::from_config(config, self.0.clock.clone(), |id| remembered.get(id).cloned());
-            let _ = self.0.wallet.set(made);
-        }
-        match self.0.wallet.get() {
-            Some(made) => made.as_ref().map_err(Clone::clone),
-            None => Err(WalletError::None),
-        }
-    }
-
-    /// What the wallet said of its world, asked once a process.
-    async fn wallet_world(&self) -> Result<&WalletInfo, WalletError> {
-        let wallet = self.wallet().await?;
-        let first = self.0.world.get().is_none();
-        let info = self.0.world.get_or_try_init(|| wallet.info()).await?;
-        if first {
-            self.remember_wallet(wallet, info).await;
-        }
-        Ok(info)
-    }
-
-    /// Writes down the wallet's world and what it is worth remembering of it.
-    async fn remember_wallet(&self, wallet: &Arc<dyn Wallet>, info: &WalletInfo) {
-        let Ok(ledger) = self.ledger().await else { return };
-        if let Err(e) = ledger.saw_wallet(&wallet.id(), info.world.name(), &wallet.remember()).await {
-            tracing::warn!("what the wallet said of itself could not be recorded: {e}");
-        }
-    }
-
     /// Wallet, limits and what is unresolved. Pays nothing, begins no session.
     ///
     /// # Errors
@@ -242,20 +212,17 @@ impl Purse {
         let ledger = self.ledger().await?;
         ledger.expire_awaiting().await?;
         let (session, budgets) = ledger.budgets(&caller.principal, &caller.session_key).await?;
-        let (wallet, kind, frozen) = match self.wallet().await {
-            Ok(wallet) => {
-                let known = ledger.known_wallet(&wallet.id()).await?;
-                let info = wallet.info().await;
-                // A purchase after this need not ask again.
-                if let Ok(info) = &info
-                    && self.0.world.set(info.clone()).is_ok()
-                {
-                    self.remember_wallet(wallet, info).await;
+        let asked = self.wallets().await?.iter().map(|made| async move {
+            match made {
+                Ok(held) => {
+                    let known = ledger.known_wallet(&held.wallet.id()).await?;
+                    let frozen = known.and_then(|(_, _, frozen)| frozen);
+                    Ok(WalletReport { kind: held.wallet.kind(), info: self.asked_anew(held).await, frozen })
                 }
-                (info, Some(wallet.kind()), known.and_then(|(_, _, frozen)| frozen))
+                Err((kind, e)) => Ok(WalletReport { kind, info: Err(e.clone()), frozen: None }),
             }
-            Err(e) => (Err(e), None, None),
-        };
+        });
+        let wallets = futures_util::future::join_all(asked).await.into_iter().collect::<Result<_, No>>()?;
         let mut unresolved = Vec::new();
         for id in ledger.unresolved().await? {
             let standing = ledger.find(id).await?;
@@ -263,7 +230,7 @@ impl Purse {
         }
         let mut awaiting = ledger.awaiting().await?;
         awaiting.retain(|s| s.principal == caller.principal);
-        Ok(BalanceReport { wallet, kind, frozen, session, budgets, unresolved, awaiting })
+        Ok(BalanceReport { wallets, session, budgets, unresolved, awaiting })
     }
 
     /// Sets a limit; a model may only lower it.
@@ -323,10 +290,9 @@ impl Purse {
 
     /// Looks up, on first need and now and then, what is unresolved or was taken for failed. Pays nothing.
     fn reconcile_in_background(&self) {
-        let wallet_is_there = self.0.config.nwc.is_some() || self.0.wallet.get().is_some();
         {
             let mut last = lock(&self.0.reconciled);
-            if !wallet_is_there || last.is_some_and(|at| at.elapsed() < RECONCILE_AGAIN) {
+            if !self.has_wallet() || last.is_some_and(|at| at.elapsed() < RECONCILE_AGAIN) {
                 return;
             }
             *last = Some(Instant::now());
@@ -340,7 +306,7 @@ impl Purse {
             let ids = ledger.unresolved().await.unwrap_or_default();
             for id in ids {
                 if let Ok(Some(standing)) = ledger.find(id).await {
-                    purse.fly_standing(&standing);
+                    purse.fly_standing(&standing, false);
                 }
             }
         });
@@ -364,17 +330,19 @@ impl Purse {
         Ok(())
     }
 
-    /// Joins the flight of a key, or starts one in a task of its own.
-    fn fly<F, Fut>(&self, key: String, start: F) -> (watch::Receiver<Flight>, bool)
+    /// Joins the flight of a key, or starts one in a task of its own. `wanted` says that somebody waits for the answer.
+    fn fly<F, Fut>(&self, key: String, wanted: bool, start: F) -> (watch::Receiver<Flight>, bool)
     where
         F: FnOnce(watch::Sender<Flight>) -> Fut,
         Fut: Future<Output = Report> + Send + 'static,
     {
         let mut flights = lock(&self.0.flights);
         if let Some(flight) = flights.get(&key).filter(|f| f.has_changed().is_ok()) {
+            flight.borrow().wanted.fetch_or(wanted, Ordering::Relaxed);
             return (flight.clone(), false);
         }
-        let (sender, receiver) = watch::channel(Flight { begun: Some(Instant::now()), ..Flight::default() });
+        let begun = Some(Instant::now());
+        let (sender, receiver) = watch::channel(Flight { begun, wanted: Arc::new(wanted.into()), ..Flight::default() });
         flights.insert(key.clone(), receiver.clone());
         let run = start(sender.clone());
         let purse = self.clone();

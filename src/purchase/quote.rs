@@ -1,13 +1,14 @@
 //! Asking the seller without money: a stored credential first, a free tier second, and then its price.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use http::header::AGE;
+use http::header::{AGE, DATE};
 use tokio::sync::watch;
 
 use super::{Flight, No, Progress, Purse, Request, lock};
 use crate::{
     config::FreeTier,
+    evm::assets::Assets,
     http::{Answer, Ask, Limits, Origin, Policy},
     ledger::{StoredCredential, Verdict},
     protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up, text::clean},
@@ -18,6 +19,12 @@ const FREE_AGAIN: Duration = Duration::from_secs(600);
 
 /// How long a stream of events is listened to when only its price is asked for.
 const GLANCE: Duration = Duration::from_secs(3);
+
+/// A seller's clock is believed to be at most this far ahead, in seconds.
+const MOST_AHEAD_S: u64 = 300;
+
+/// How long a seller may take to settle before its answer begins: a facilitator's own deadlines are as long.
+const SETTLING: Duration = Duration::from_secs(100);
 
 /// What [`read`] says of a price that it does not read.
 pub(super) const PRICES_NOT_READ: [&str; 3] = ["price_elsewhere", "stale_challenge", "challenge_too_large"];
@@ -39,6 +46,8 @@ pub(super) enum Asked {
         because: Vec<String>,
         /// The request as it must be sent again: without the free tier's header, if that was used up.
         request: Request,
+        /// How far the seller's clock is ahead of ours, in seconds.
+        ahead_s: u64,
     },
 }
 
@@ -86,7 +95,8 @@ impl Purse {
         if answer.status != 402 {
             return Ok(Asked::Answered { answer, token: None, free_tier: false });
         }
-        let mut challenge = read(&answer, &request.origin)?;
+        let ahead_s = ahead(&answer, self.0.clock.now_s());
+        let mut challenge = read(&answer, &request.origin, self.assets())?;
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
             let mut trial = request.clone();
             trial.headers.insert(name, value);
@@ -105,10 +115,10 @@ impl Purse {
                 status => format!("the free tier answered {status}"),
             });
             if said.status == 402 {
-                challenge = read(&said, &request.origin)?;
+                challenge = read(&said, &request.origin, self.assets())?;
             }
         }
-        Ok(Asked::Priced { challenge, because, request })
+        Ok(Asked::Priced { challenge, because, request, ahead_s })
     }
 
     /// The free tier to try, unless the operator forbids it or it just said that it is used up.
@@ -140,13 +150,35 @@ impl Purse {
         flight: Option<&watch::Sender<Flight>>,
     ) -> Result<Answer, crate::http::Error> {
         let stream = flight.map_or(GLANCE, |f| self.listen(f.borrow().begun));
+        self.send_within(request, credential, flight, Limits { stream, ..Limits::default() }).await
+    }
+
+    /// Sends a request with what pays for it. The seller may take a chain's time to settle before it answers.
+    pub(super) async fn send_paying(
+        &self,
+        request: &Request,
+        payment: Credential,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Answer, crate::http::Error> {
+        let stream = self.listen(flight.borrow().begun);
+        let limits = Limits { first_byte: SETTLING, total: SETTLING * 3 / 2, stream, ..Limits::default() };
+        self.send_within(request, Some(payment), Some(flight), limits).await
+    }
+
+    async fn send_within(
+        &self,
+        request: &Request,
+        credential: Option<Credential>,
+        flight: Option<&watch::Sender<Flight>>,
+        limits: Limits,
+    ) -> Result<Answer, crate::http::Error> {
         let ask = Ask {
             method: request.method.clone(),
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: request.body.clone().into(),
             credential,
-            limits: Limits { stream, ..Limits::default() },
+            limits,
         };
         let heard = |bytes| {
             if let Some(flight) = flight {
@@ -174,13 +206,22 @@ pub(super) fn credential_of(pin: &[u8], proof: &[u8]) -> Option<Credential> {
     pin.credential(&proof)
 }
 
-fn seen(answer: &Answer) -> Seen<'_> {
+/// How far the seller's clock is ahead of ours, by its `Date`, as far as that is believed: what is signed lives so much
+/// longer.
+fn ahead(answer: &Answer, now_s: u64) -> u64 {
+    let date = answer.headers.get(DATE).and_then(|v| v.to_str().ok()).and_then(|v| httpdate::parse_http_date(v).ok());
+    let said = date.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
+    // A second or two are the rounding of the header and the way here.
+    said.checked_sub(now_s).filter(|ahead| *ahead > 2).unwrap_or(0).min(MOST_AHEAD_S)
+}
+
+pub(super) fn seen(answer: &Answer) -> Seen<'_> {
     Seen { url: &answer.url, status: answer.status, headers: &answer.headers, body: &answer.body }
 }
 
 /// Reads a challenge, unless a cache served it: an invoice from a cache belongs to somebody else. Nor where a redirect led
 /// to another origin: its price is for a seller that nobody named, and what is bought is never shown to it.
-pub(super) fn read(answer: &Answer, asked: &Origin) -> Result<Challenge, No> {
+pub(super) fn read(answer: &Answer, asked: &Origin, assets: &Assets) -> Result<Challenge, No> {
     if Origin::of(&answer.url).as_ref() != Some(asked) {
         let place = clean(answer.url.as_str(), 500);
         return Err(No::new(
@@ -202,5 +243,5 @@ pub(super) fn read(answer: &Answer, asked: &Origin) -> Result<Challenge, No> {
     if answer.cut {
         return Err(No::new("challenge_too_large", "the seller's demand for payment is larger than 64 KiB"));
     }
-    Ok(protocol::read(seen(answer)))
+    Ok(protocol::read_with(seen(answer), assets))
 }

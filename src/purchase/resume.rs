@@ -1,25 +1,32 @@
 //! Going on with a purchase that stands: after a crash, for an equal call, for its id, after a person said yes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use super::{
     Caller, Flight, No, Outcome, Purse, Report,
-    buy::bill_of,
+    buy::{bill_of, seed},
     drive::Ran,
+    lock,
     results::Body,
-    words::{answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, unrecorded},
+    words::{
+        answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, signed_away, unrecorded,
+    },
 };
 use crate::{
+    config::Waits,
     ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
-        Pin,
+        Pin, Rail,
         bolt11::{Invoice, InvoicePolicy},
         text::clean,
     },
 };
+
+/// How long after a signature ran out a chain surely says whether it was used, in seconds.
+const CHAIN_SURE_S: u64 = 35;
 
 impl Purse {
     /// What a person is asked about a purchase that waits for one; `None` when it does not wait. Everything in it that
@@ -55,9 +62,41 @@ impl Purse {
     pub(super) async fn finish(&self, intent: Committed<Intent>, flight: &watch::Sender<Flight>) -> Report {
         let id = intent.purchase;
         match self.run(intent, flight).await {
-            Ok((standing, ran)) => self.report(&standing, ran).await,
+            Ok((standing, ran)) => {
+                if standing.state == State::Unknown {
+                    self.look_again_when_it_ran_out(&standing);
+                }
+                self.report(&standing, ran).await
+            }
             Err(no) => unrecorded(id, &no),
         }
+    }
+
+    /// What was signed and may have been used is known for certain once it ran out: it is looked at then, even if nobody
+    /// asks.
+    fn look_again_when_it_ran_out(&self, standing: &Standing) {
+        let id = standing.id;
+        if !lock(&self.0.looked_after).insert(id) {
+            return;
+        }
+        let end = standing.liability_until_s.max(0) as u64;
+        let grace = self.0.config.waits.grace.max(Waits::default().grace).as_secs();
+        let purse = self.clone();
+        tokio::spawn(async move {
+            // A chain is sure of it soon after; where none can be asked, doubt lasts longer.
+            for at in [end + CHAIN_SURE_S, end + grace + 1] {
+                tokio::time::sleep(Duration::from_secs(at.saturating_sub(purse.0.clock.now_s()))).await;
+                let Ok(ledger) = purse.ledger().await else { continue };
+                match ledger.find(id).await {
+                    Ok(Some(now)) if now.state == State::Unknown && !purse.closing() => {
+                        let (mut flight, _) = purse.fly_standing(&now, false);
+                        let _ = flight.wait_for(|f| f.report.is_some()).await;
+                    }
+                    _ => break,
+                }
+            }
+            lock(&purse.0.looked_after).remove(&id);
+        });
     }
 
     /// Goes on with a purchase that stands, from wherever it stands.
@@ -130,12 +169,7 @@ impl Purse {
             return Err(No::new("ledger", format!("{id} has no intent")));
         };
         let pin: Pin = serde_json::from_slice(&pinned.pin).map_err(|e| No::new("ledger", e.to_string()))?;
-        let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
-        let invoice = pin.invoice().map(Invoice::read);
-        let over = match invoice {
-            Some(Ok(invoice)) => invoice.objections(self.0.clock.now_s(), &policy).into_iter().next().map(|o| o.say),
-            _ => Some("its invoice cannot be read back".into()),
-        };
+        let over = self.too_late(&pin, &standing);
         if let Some(say) = over {
             let state = ledger.give_up(id, &format!("approved too late: {say}")).await?;
             let standing = ledger.find(id).await?.unwrap_or(standing);
@@ -144,15 +178,12 @@ impl Purse {
             }
             return Ok(self.report(&standing, Ran::default()).await);
         }
-        let wallet = self.wallet().await.map_err(No::from)?;
-        if wallet.id() != pinned.wallet {
-            return Err(No::new(
-                "other_wallet",
-                format!("{id} was approved for another wallet than the one set up now"),
-            ));
-        }
+        let wallet = self.wallet_with_id(&pinned.wallet).await;
+        let wallet = wallet.map_err(|why| No::new("other_wallet", format!("{id} cannot be paid now: {why}")))?;
         self.doubt_failures().await?;
-        let prepared = wallet.prepare(&bill_of(&pin, pinned.fee_cap)?).await?;
+        let seed = seed(&standing.principal, &standing.idem_key, standing.generation);
+        let bill = bill_of(&pin, pinned.fee_cap, seed, self.0.clock.now_s())?.within(pinned.liability_until);
+        let prepared = wallet.prepare(&bill).await?;
         if self.closing() {
             return Err(ending());
         }
@@ -163,6 +194,19 @@ impl Purse {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
             }
+        }
+    }
+
+    /// Why an approved purchase can no longer be paid, if so.
+    fn too_late(&self, pin: &Pin, standing: &Standing) -> Option<String> {
+        let now_s = self.0.clock.now_s();
+        if pin.transfer().is_some() {
+            return standing.runs_out(now_s).then(|| "its price ran out".into());
+        }
+        let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
+        match pin.invoice().map(Invoice::read) {
+            Some(Ok(invoice)) => invoice.objections(now_s, &policy).into_iter().next().map(|o| o.say),
+            _ => Some("its invoice cannot be read back".into()),
         }
     }
 
@@ -198,6 +242,7 @@ impl Purse {
         let id = standing.id;
         let paid = standing.spent.plus(standing.fee).unwrap_or(standing.spent);
         let zero = Amount::zero(standing.price.currency());
+        let by_seller = Rail::is_settled_by_seller(&standing.rail);
         let mut report = match standing.state {
             State::Delivered if !ran.paid => match (self.stored(standing).await, ran.body.take()) {
                 (Ok(report), _) => return report,
@@ -216,16 +261,16 @@ impl Purse {
                     _ => "",
                 };
                 let moved = ran.body.as_ref().map(|body| pointed(body, true));
+                let paid = match by_seller {
+                    true => format!(
+                        "{} over {} on {} ({id}).{}",
+                        standing.spent, standing.rail, standing.network, ran.remark
+                    ),
+                    false => format!("{} and {} fee over {} ({id}).", standing.spent, standing.fee, standing.rail),
+                };
                 Report::new(
                     Outcome::Bought,
-                    format!(
-                        "Paid {} and {} fee over {} ({id}). The seller answered {}{but}.{}",
-                        standing.spent,
-                        standing.fee,
-                        standing.rail,
-                        answered(status),
-                        moved.unwrap_or_default()
-                    ),
+                    format!("Paid {paid} The seller answered {}{but}.{}", answered(status), moved.unwrap_or_default()),
                 )
             }
             State::Undelivered => Report {
@@ -233,10 +278,10 @@ impl Purse {
                 ..Report::new(
                     Outcome::Undelivered,
                     format!(
-                        "{} ({id}), and the seller has not delivered: {}. It is not paid again. Wait a little; then an \
-                         equal call, or result_id {id}, shows it the same receipt again, free of charge.",
+                        "{} ({id}), and the seller has not delivered: {}. It is not paid again. {}",
                         if ran.paid { format!("Paid {paid}") } else { format!("Nothing was paid now, {paid} earlier") },
-                        standing.note.trim_end_matches('.')
+                        standing.note.trim_end_matches('.'),
+                        show_again(id, by_seller)
                     ),
                 )
             },
@@ -258,6 +303,10 @@ impl Purse {
                 )
             },
             State::AwaitingApproval => awaiting(standing),
+            State::Unknown if by_seller => {
+                let declined = ran.body.as_ref().map(|body| body.row.status).filter(|s| matches!(s, 400..=499));
+                signed_away(standing, declined, self.0.clock.now_s())
+            }
             State::Paying | State::Unknown | State::Paid => pending(standing),
         };
         report.purchase = Some(id);

@@ -18,6 +18,18 @@
 //!                                                        pending, or settled without proof → Distrust
 //! awaiting, delivered, late      Rest
 //! ```
+//!
+//! Where the seller settles (`by_seller`: what was signed goes along with the request), to pay is to ask the seller, and
+//! what was signed can be used by whoever saw it until it runs out:
+//!
+//! ```text
+//! paying, fresh      Pay                                 receipt, or an answer → RecordPaid; not sent → RecordFailed
+//!                                                        all else → RecordUnknown
+//! unknown            LookUp (the chain, if one is known) used → RecordPaid; void → RecordFailed
+//!                                                        else the same bytes again while somebody waits for the
+//!                                                        answer and they live, then Rest;
+//!                                                        nobody can be asked and they ran out → CountAsSpent
+//! ```
 
 use std::time::Duration;
 
@@ -38,6 +50,13 @@ const FINAL: [&str; 8] = [
 
 /// How often a seller that asks again is shown the same credential before it counts as undelivered.
 pub const REDEEM_TRIES: u32 = 4;
+
+/// How often what was signed is shown to a seller that settles, in one run: a facilitator under load refuses what it
+/// takes a moment later, and the same bytes can be used only once.
+pub const SENDS: u32 = 6;
+
+/// What was signed is not shown again with less of its life left, in seconds: sellers refuse it.
+const LEAST_LIFE_S: u64 = 6;
 
 /// All that is known when a decision is taken.
 #[derive(Clone, Debug)]
@@ -66,6 +85,16 @@ pub struct Known {
     pub resent: bool,
     /// Redemptions so far in this run.
     pub redeems: u32,
+    /// Whether the seller settles, so that paying is to ask it.
+    pub by_seller: bool,
+    /// Whether the seller keeps an answer for who shows the same payment again.
+    pub replays: bool,
+    /// Whether somebody waits for the answer.
+    pub wanted: bool,
+    /// How often what was signed was shown to the seller in this run.
+    pub sends: u32,
+    /// Whether the seller's last word in this run allows to show it again.
+    pub again: bool,
 }
 
 /// What just happened.
@@ -93,12 +122,21 @@ pub enum Input {
     LookedPending,
     /// A look-up: failed, or not known to the wallet.
     LookedAbsent,
+    /// A look-up: it has not happened and never can.
+    LookedVoid,
     /// A look-up without a usable answer.
     LookedNothing(String),
     /// The seller answered the credential with something else than a demand to pay.
     SellerAnswered,
     /// The seller asked for payment again, or rejected the credential.
-    SellerAskedAgain(u16),
+    SellerAskedAgain {
+        /// Its status.
+        status: u16,
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// Nothing of the request left for the seller.
+    SellerUnreached(String),
     /// The seller failed or did not answer. `again`: the same request may be sent again at once.
     SellerFailed {
         /// One sentence.
@@ -131,6 +169,8 @@ pub enum Effect {
     RecordFailed(String),
     /// Show the credential, after a pause.
     Redeem(Duration),
+    /// W2 without a proof: nobody can say what became of it any more, so it counts as spent.
+    CountAsSpent,
     /// W3.
     RecordDelivered,
     /// Write that the seller keeps the money.
@@ -159,10 +199,16 @@ fn backoff(looks: u32) -> Duration {
     })
 }
 
+/// The pause before the next look at a payment that the seller settles.
+fn short_backoff(sends: u32) -> Duration {
+    if sends == 0 { Duration::ZERO } else { Duration::from_millis(250 << (sends - 1).min(4)) }
+}
+
 /// Names the next effect. Total: every state takes every input, and none of them leads to a second payment.
 pub fn step(known: &Known, input: &Input) -> Effect {
     match known.state {
         State::Paying => paying(known, input),
+        State::Unknown if known.by_seller => signed_away(known, input),
         State::Unknown => unknown(known, input),
         State::Paid | State::Undelivered => redeeming(known, input),
         State::Failed => match input {
@@ -194,9 +240,41 @@ fn paying(known: &Known, input: &Input) -> Effect {
             Effect::RecordUnknown("the wallet says that it settled and gives no proof".into())
         }
         Input::LookedNothing(why) => Effect::RecordUnknown(why.clone()),
-        Input::SellerAnswered | Input::SellerAskedAgain(_) | Input::SellerFailed { .. } => {
+        Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 => {
+            Effect::RecordFailed(why.clone())
+        }
+        Input::SellerAskedAgain { why, .. } | Input::SellerFailed { why, .. } | Input::SellerUnreached(why)
+            if known.by_seller =>
+        {
+            Effect::RecordUnknown(why.clone())
+        }
+        Input::LookedVoid
+        | Input::SellerAnswered
+        | Input::SellerAskedAgain { .. }
+        | Input::SellerUnreached(_)
+        | Input::SellerFailed { .. } => {
             Effect::RecordUnknown("the seller answered before the payment was known".into())
         }
+    }
+}
+
+/// A signature that left: whoever saw it can use it, once, until it runs out.
+fn signed_away(known: &Known, input: &Input) -> Effect {
+    let now_s = known.now_ms / 1000;
+    match input {
+        Input::Settled | Input::LookedSettled { proof: true } => Effect::RecordPaid,
+        Input::LookedVoid => Effect::RecordFailed("what was signed was never used, and it has run out".into()),
+        Input::LookedNothing(_) if now_s > known.liability_until_s.saturating_add(known.grace.as_secs()) => {
+            Effect::CountAsSpent
+        }
+        Input::LookedAbsent
+        | Input::LookedNothing(_)
+        | Input::LookedPending
+        | Input::LookedSettled { proof: false } => {
+            let lives = now_s.saturating_add(LEAST_LIFE_S) < known.resend_until_s;
+            if lives && known.wanted && known.again && known.sends < SENDS { Effect::Resend } else { Effect::Rest }
+        }
+        _ => Effect::LookUp(short_backoff(known.sends)),
     }
 }
 
@@ -230,15 +308,18 @@ fn absent(known: &Known) -> Effect {
 fn redeeming(known: &Known, input: &Input) -> Effect {
     match input {
         Input::SellerAnswered => Effect::RecordDelivered,
-        // A seller may hear of the payment a moment after we do.
-        Input::SellerAskedAgain(_) if known.redeems < REDEEM_TRIES => {
+        // A seller may hear of the payment a moment after we do. One that settled it itself knows.
+        Input::SellerAskedAgain { .. } if known.redeems < REDEEM_TRIES && (!known.by_seller || known.replays) => {
             Effect::Redeem(Duration::from_millis(250 << known.redeems.min(4)))
         }
-        Input::SellerAskedAgain(status) => Effect::RecordUndelivered {
+        Input::SellerAskedAgain { status, .. } => Effect::RecordUndelivered {
             why: "the seller took the money and asks for payment again".into(),
             status: Some(*status),
         },
-        Input::SellerFailed { again: true, .. } if known.redeems < 3 => Effect::Redeem(Duration::from_millis(500)),
+        Input::SellerFailed { again: true, .. } if known.redeems < 3 && (!known.by_seller || known.replays) => {
+            Effect::Redeem(Duration::from_millis(500))
+        }
+        Input::SellerUnreached(why) => Effect::RecordUndelivered { why: why.clone(), status: None },
         Input::SellerFailed { why, status, .. } => Effect::RecordUndelivered { why: why.clone(), status: *status },
         _ if known.redeems == 0 => Effect::Redeem(Duration::ZERO),
         _ => Effect::Rest,
@@ -264,7 +345,16 @@ mod tests {
             looks: 0,
             resent: false,
             redeems: 0,
+            by_seller: false,
+            replays: false,
+            wanted: true,
+            sends: 0,
+            again: true,
         }
+    }
+
+    fn asked_again() -> Input {
+        Input::SellerAskedAgain { status: 402, why: "no".into() }
     }
 
     fn refused(code: &str, sent_once: bool) -> Input {
@@ -331,10 +421,10 @@ mod tests {
         let mut at = known(State::Paid);
         for redeems in 1..=REDEEM_TRIES {
             at.redeems = redeems;
-            let effect = step(&at, &Input::SellerAskedAgain(402));
+            let effect = step(&at, &asked_again());
             assert!(matches!(effect, Effect::Redeem(_) | Effect::RecordUndelivered { .. }), "{effect:?}");
         }
-        assert!(matches!(step(&at, &Input::SellerAskedAgain(402)), Effect::RecordUndelivered { .. }));
+        assert!(matches!(step(&at, &asked_again()), Effect::RecordUndelivered { .. }));
     }
 
     fn any_state() -> impl Strategy<Value = State> {
@@ -362,7 +452,9 @@ mod tests {
             Just(Input::LookedAbsent),
             Just(Input::LookedNothing("x".into())),
             Just(Input::SellerAnswered),
-            Just(Input::SellerAskedAgain(402)),
+            Just(asked_again()),
+            Just(Input::LookedVoid),
+            Just(Input::SellerUnreached("x".into())),
             any::<bool>().prop_map(|again| Input::SellerFailed { why: "x".into(), status: None, again }),
         ]
     }
@@ -373,18 +465,27 @@ mod tests {
         fn whatever_is_known_and_whatever_happens_the_money_rules_hold(
             state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
             absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
-            looks in 0u32..9, redeems in 0u32..9,
+            looks in 0u32..9, redeems in 0u32..9, by_seller: bool, wanted: bool, sends in 0u32..9, again: bool,
         ) {
             let at = Known {
-                fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, ..known(state)
+                fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, by_seller, wanted,
+                sends, again, ..known(state)
             };
             let effect = step(&at, &input);
             let sound = match &effect {
                 Effect::Pay => state == State::Paying && fresh && input == Input::Go,
+                Effect::Resend if by_seller => {
+                    state == State::Unknown && wanted && again && sends < SENDS && now_s < at.resend_until_s
+                }
                 Effect::Resend => {
                     state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
                 }
+                Effect::CountAsSpent => by_seller && state == State::Unknown && now_s > at.liability_until_s + 120,
                 Effect::RecordPaid => matches!(input, Input::Settled | Input::LookedSettled { proof: true }),
+                Effect::RecordFailed(_) if by_seller && input == Input::LookedVoid => state == State::Unknown,
+                Effect::RecordFailed(_) if matches!(input, Input::SellerUnreached(_)) => {
+                    by_seller && fresh && state == State::Paying && sends == 1
+                }
                 Effect::RecordFailed(_) => input == Input::LookedAbsent && match state {
                     State::Paying => at.refused.is_some(),
                     State::Unknown => now_s > at.liability_until_s + 120 && at.absent_since_ms.is_some(),

@@ -122,6 +122,49 @@ pub(super) fn pending(standing: &Standing) -> Report {
     }
 }
 
+/// The report of what was signed and given to the seller, and may still be used. `declined` is the status of a seller that
+/// answered and charged nothing, as far as it says.
+pub(super) fn signed_away(standing: &Standing, declined: Option<u16>, now_s: u64) -> Report {
+    let (id, price) = (standing.id, standing.price);
+    let left = u64::try_from(standing.liability_until_s).unwrap_or_default().saturating_sub(now_s);
+    let held = match left {
+        0 => format!("{price} stays held until it is known whether it was used"),
+        left => format!("{price} stays held: what was signed can be used for {left} s more"),
+    };
+    let say = match declined {
+        Some(status) => format!(
+            "The seller answered {} and gave no receipt, so it seems that nothing was charged ({id}). {held}. If the \
+             request was wrong, correct it and call again.",
+            answered(status)
+        ),
+        None => format!(
+            "Nobody knows yet whether {price} left the wallet ({id}): {}. {held}. The same call again, or result_id {id}, \
+             shows the seller the same payment; nothing is paid twice.",
+            standing.note.trim_end_matches('.')
+        ),
+    };
+    Report {
+        purchase: Some(id),
+        price: Some(price),
+        held: Some(price),
+        code: Some(if declined.is_some() { "declined" } else { "outcome_unknown" }),
+        ..Report::new(Outcome::Pending, say)
+    }
+}
+
+/// What to do about a seller that was paid and has not delivered.
+pub(super) fn show_again(id: PurchaseId, by_seller: bool) -> String {
+    match by_seller {
+        true => format!(
+            "An equal call, or result_id {id}, shows it the same payment once more, free of charge; to buy it anew, call \
+             with an idempotency_key of your own."
+        ),
+        false => format!(
+            "Wait a little; then an equal call, or result_id {id}, shows it the same receipt again, free of charge."
+        ),
+    }
+}
+
 pub(super) fn awaiting(standing: &Standing) -> Report {
     let held = standing.price.plus(standing.fee_cap).unwrap_or(standing.price);
     let id = standing.id;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::{Refusal, Said, arguments};
 use crate::{
     ledger::{BudgetView, Scope, Standing},
-    money::Amount,
-    purchase::{BalanceReport, Caller, No, Purse},
+    money::{Amount, Currency},
+    purchase::{BalanceReport, Caller, NO_WALLET, No, Purse, WalletReport},
     report::iso,
     wallet::WalletBudget,
 };
@@ -25,8 +25,8 @@ pub struct Output {
     /// A stable word, where nothing could be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The wallet.
-    pub wallet: WalletView,
+    /// The wallets that are set up.
+    pub wallets: Vec<WalletView>,
     /// The running session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -41,9 +41,8 @@ pub struct Output {
 /// The wallet as it says of itself.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct WalletView {
-    /// `nwc`, or absent where none is set up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
+    /// `nwc` (Lightning) or `evm` (USDC).
+    pub kind: String,
     /// What it reports; some wallets tell the whole node's, not this connection's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<Amount>,
@@ -154,28 +153,61 @@ impl From<&Standing> for WaitingView {
     }
 }
 
-impl Output {
-    /// Makes the facts of a report.
-    pub fn new(report: &BalanceReport) -> Output {
-        let (balance, world, network, problem) = match &report.wallet {
-            Ok(info) => (info.balance, Some(info.world.name().to_owned()), info.network.clone(), None),
-            Err(crate::wallet::WalletError::None) => (None, None, None, Some(crate::purchase::NO_WALLET.to_owned())),
-            Err(e) => (None, None, None, Some(e.to_string())),
+impl From<&WalletReport> for WalletView {
+    fn from(w: &WalletReport) -> WalletView {
+        let info = w.info.as_ref().ok();
+        let frozen = w.frozen.as_ref().map(|why| format!("frozen until a person looks: {why}"));
+        WalletView {
+            kind: w.kind.to_owned(),
+            balance: info.and_then(|i| i.balance),
+            world: info.map(|i| i.world.name().to_owned()),
+            network: info.and_then(|i| i.network.clone()),
+            own_budget: info.and_then(|i| i.budget.as_ref()).map(OwnBudgetView::from),
+            problem: frozen.or_else(|| w.info.as_ref().err().map(ToString::to_string)),
+        }
+    }
+}
+
+impl WalletView {
+    /// One or two sentences; `name` is how the wallet is called.
+    fn say(&self, name: &str) -> String {
+        let mut say = match (&self.balance, &self.problem) {
+            (Some(balance), None) => format!("{name} holds {balance}."),
+            (_, Some(problem)) => format!("{name} cannot pay: {}.", problem.trim_end_matches('.')),
+            (None, None) => format!("{name} does not tell its balance."),
         };
-        let problem = report.frozen.as_ref().map(|why| format!("frozen until a person looks: {why}")).or(problem);
-        let mut say = match (&balance, &problem) {
-            (Some(balance), None) => format!("The wallet holds {balance}."),
-            (_, Some(problem)) => format!("The wallet cannot pay: {}.", problem.trim_end_matches('.')),
-            (None, None) => "The wallet does not tell its balance.".to_owned(),
-        };
-        let own_budget = report.wallet.as_ref().ok().and_then(|info| info.budget.as_ref()).map(OwnBudgetView::from);
-        if let Some(own) = &own_budget {
+        if let Some(own) = &self.own_budget {
             let until = own.renews_at.as_ref().map(|at| format!(" until {at}")).unwrap_or_default();
             say.push_str(&format!(" The wallet allows this connection {} of {}{until}.", own.left, own.total));
         }
+        say
+    }
+}
+
+impl Output {
+    /// Whether a wallet may hold this currency; its limits matter only then.
+    fn spends(&self, currency: Currency) -> bool {
+        self.wallets.is_empty() || self.wallets.iter().any(|w| w.balance.is_none_or(|b| b.currency() == currency))
+    }
+
+    /// Makes the facts of a report.
+    pub fn new(report: &BalanceReport) -> Output {
+        let mut output = Output {
+            say: String::new(),
+            code: None,
+            wallets: report.wallets.iter().map(WalletView::from).collect(),
+            session: report.session.as_ref().map(|s| s.id.clone()),
+            budgets: report.budgets.iter().map(LimitView::from).collect(),
+            unresolved: report.unresolved.iter().map(WaitingView::from).collect(),
+            awaiting_approval: report.awaiting.iter().map(WaitingView::from).collect(),
+        };
+        let mut say = match output.wallets.as_slice() {
+            [] => format!("The wallet cannot pay: {NO_WALLET}."),
+            [wallet] => wallet.say("The wallet"),
+            more => more.iter().map(|w| w.say(&format!("The {} wallet", w.kind))).collect::<Vec<_>>().join(" "),
+        };
         // A wallet that holds one currency spends no other; the facts list all the same.
-        let spends = |c| balance.is_none_or(|b| b.currency() == c);
-        for budget in report.budgets.iter().filter(|b| spends(b.limit.currency())) {
+        for budget in report.budgets.iter().filter(|b| output.spends(b.limit.currency())) {
             if budget.scope == Scope::Session {
                 let held = if budget.held.is_zero() { String::new() } else { format!(", {} held", budget.held) };
                 say.push_str(&format!(" Session: {} of {} left{held}.", budget.left, budget.limit));
@@ -187,22 +219,14 @@ impl Output {
         if !report.awaiting.is_empty() {
             say.push_str(&format!(" {} purchase(s) wait for a person.", report.awaiting.len()));
         }
-        Output {
-            say,
-            code: None,
-            wallet: WalletView { kind: report.kind.map(str::to_owned), balance, world, network, own_budget, problem },
-            session: report.session.as_ref().map(|s| s.id.clone()),
-            budgets: report.budgets.iter().map(LimitView::from).collect(),
-            unresolved: report.unresolved.iter().map(WaitingView::from).collect(),
-            awaiting_approval: report.awaiting.iter().map(WaitingView::from).collect(),
-        }
+        output.say = say;
+        output
     }
 
     /// What the model reads.
     pub fn text(&self) -> String {
         let mut text = self.say.clone();
-        let spends = |b: &&LimitView| self.wallet.balance.is_none_or(|w| w.currency() == b.limit.currency());
-        for b in self.budgets.iter().filter(spends) {
+        for b in self.budgets.iter().filter(|b| self.spends(b.limit.currency())) {
             let scope = b.scope.name();
             match b.left {
                 Some(left) => {
@@ -221,16 +245,9 @@ impl Output {
 impl Refusal for Output {
     fn refusal(code: &str, say: String) -> Output {
         Output {
-            say: say.clone(),
+            say,
             code: Some(code.to_owned()),
-            wallet: WalletView {
-                kind: None,
-                balance: None,
-                world: None,
-                network: None,
-                own_budget: None,
-                problem: Some(say),
-            },
+            wallets: Vec::new(),
             session: None,
             budgets: Vec::new(),
             unresolved: Vec::new(),

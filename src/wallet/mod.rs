@@ -51,6 +51,25 @@ pub enum Bill {
     },
 }
 
+impl Bill {
+    /// The same bill, so that nothing that is signed for it outlives `end`, unix seconds.
+    pub fn within(mut self, end: u64) -> Bill {
+        if let Bill::Eip3009 { valid_before, .. } = &mut self {
+            *valid_before = end.min(*valid_before);
+        }
+        self
+    }
+
+    /// Until when money may leave once it is being paid, unix seconds. What is signed only after a person said yes may be
+    /// signed until `approved_by`, and lives a while from then.
+    pub fn liability_until(&self, approved_by: Option<u64>) -> u64 {
+        match self {
+            Bill::Bolt11 { expires_at, .. } => *expires_at,
+            Bill::Eip3009 { valid_before, .. } => approved_by.unwrap_or(*valid_before),
+        }
+    }
+}
+
 /// The exact bytes a wallet would send to pay a bill. Making them moves nothing.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -247,17 +266,34 @@ pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
     Arc::new(dial::Guarded::new(config.http.clone()))
 }
 
-/// Makes the wallet that the operator set up. Connects to nothing. `remembered` is what [`Wallet::remember`] said of the
-/// wallet with that id in an earlier run.
-///
-/// # Errors
-/// [`WalletError::None`] where none is set up, [`WalletError::Setup`] where what is set up cannot be used.
+/// Makes the wallets that the operator set up, each with its kind, or why it cannot be used. Connects to nothing.
+/// `remembered` is what [`Wallet::remember`] said of the wallet with that id in an earlier run. It may take a second: see
+/// [`evm_from_config`].
 pub fn from_config(
     config: &Config,
-    clock: Clock,
-    remembered: impl FnOnce(&str) -> Option<String>,
+    clock: &Clock,
+    remembered: impl Fn(&str) -> Option<String>,
+) -> Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> {
+    let mut made: Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> = Vec::new();
+    if let Some(uri) = &config.nwc {
+        made.push(("nwc", nwc_from_config(config, uri, clock, remembered)));
+    }
+    if let Some(wallet) = evm_from_config(config, clock.clone(), http::Client::new(config.http.clone())) {
+        made.push(("evm", wallet));
+    }
+    made
+}
+
+/// Makes the NWC wallet of a connection string. Connects to nothing. `remembered` as in [`from_config`].
+///
+/// # Errors
+/// [`WalletError::Setup`] where the string cannot be used.
+pub fn nwc_from_config(
+    config: &Config,
+    uri: &Secret,
+    clock: &Clock,
+    remembered: impl Fn(&str) -> Option<String>,
 ) -> Result<Arc<dyn Wallet>, WalletError> {
-    let uri = config.nwc.as_ref().ok_or(WalletError::None)?;
     let options = |floor| nwc::NwcOptions {
         reply_timeout: config.waits.wallet,
         read_timeout: config.waits.wallet.min(nwc::NwcOptions::default().read_timeout),

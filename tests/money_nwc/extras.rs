@@ -27,7 +27,7 @@ async fn the_wallets_own_budget_is_shown() {
     let scene = Scene::new(LONG, wallet(options.and_methods(&["get_budget"]))).await;
     let told = scene.warm().await;
     let own = |total: &str, used: &str, left: &str| json!({ "total": total, "used": used, "left": left, "period": "monthly", "renews_at": "2027-01-01T00:00:00.000Z" });
-    assert_eq!(told.facts()["wallet"]["own_budget"], own("100 sat", "0 sat", "100 sat"));
+    assert_eq!(told.facts()["wallets"][0]["own_budget"], own("100 sat", "0 sat", "100 sat"));
     assert!(
         told.say().contains("The wallet allows this connection 100 sat of 100 sat until 2027-01-01T00:00:00.000Z."),
         "{}",
@@ -35,7 +35,7 @@ async fn the_wallets_own_budget_is_shown() {
     );
     let bought = scene.buy().await;
     let told = scene.warm().await;
-    assert_eq!(told.facts()["wallet"]["own_budget"], own("100 sat", "21 sat", "79 sat"));
+    assert_eq!(told.facts()["wallets"][0]["own_budget"], own("100 sat", "21 sat", "79 sat"));
     scene.paid_once(&bought).await;
 }
 
@@ -47,7 +47,7 @@ async fn no_budget_is_not_a_budget_of_zero() {
         let options = if asks { options.and_methods(&["get_budget"]) } else { options };
         let scene = Scene::new(QUICK, wallet(options)).await;
         let told = scene.warm().await;
-        assert_eq!(told.facts()["wallet"]["own_budget"]["total"].as_str(), shown, "{}", told.text());
+        assert_eq!(told.facts()["wallets"][0]["own_budget"]["total"].as_str(), shown, "{}", told.text());
         assert_eq!(scene.world.wallet().seen("get_budget"), usize::from(asks));
         assert_eq!(scene.world.spent_msat(), 0);
         scene.world.verify().await;

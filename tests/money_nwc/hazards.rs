@@ -130,7 +130,7 @@ async fn over_two_relays_a_refusal_is_not_final() {
     let (world, _second, both) = on_two_relays(QUICK).await;
     let scene = Scene::of(world).await;
     let balance = scene.warm().await;
-    assert_eq!(balance.facts()["wallet"]["balance"], "100000 sat");
+    assert_eq!(balance.facts()["wallets"][0]["balance"], "100000 sat");
     both.always(Behaviour::refuses("QUOTA_EXCEEDED"));
     let told = scene.buy().await;
     scene.held_for_nothing(&told).await;

@@ -60,7 +60,7 @@ impl Scene {
     /// Lets the server connect and learn what the wallet says of itself.
     pub async fn warm(&self) -> Told {
         let told = self.host.call("get_balance", json!({})).await;
-        assert!(told.facts()["wallet"]["problem"].is_null(), "{}", told.text());
+        assert!(told.facts()["wallets"][0]["problem"].is_null(), "{}", told.text());
         told
     }
 

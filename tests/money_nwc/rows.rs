@@ -156,7 +156,7 @@ async fn a_negative_balance_is_none_and_buying_goes_on() {
     let options = WalletOptions { balance_said_msat: Some(-5), ..WalletOptions::default() };
     let scene = Scene::new(LONG, wallet(options)).await;
     let balance = scene.warm().await;
-    assert!(balance.facts()["wallet"]["balance"].is_null() && balance.say().contains("does not tell"), "{balance:?}");
+    assert!(balance.facts()["wallets"][0]["balance"].is_null() && balance.say().contains("does not tell"), "{balance:?}");
     let told = scene.buy().await;
     scene.paid_once(&told).await;
 }
@@ -174,7 +174,7 @@ async fn one_dead_relay_of_two_changes_nothing() {
         world.env("BURSAR_NWC", &uri);
         let scene = Scene::of(world).await;
         let balance = scene.host.call("get_balance", json!({})).await;
-        assert_eq!(balance.facts()["wallet"]["balance"], "100000 sat");
+        assert_eq!(balance.facts()["wallets"][0]["balance"], "100000 sat");
         let told = scene.buy().await;
         scene.paid_once(&told).await;
     }

@@ -147,7 +147,7 @@ pub(in crate::cli) async fn try_wallet(config: &Config, ledger: Option<&Ledger>)
         Some(ledger) => ledger.wallets().await.unwrap_or_default(),
         None => Default::default(),
     };
-    let wallet = wallet::from_config(config, Clock::system(), |id| remembered.get(id).cloned())?;
+    let wallet = wallet::nwc_from_config(config, string, &Clock::system(), |id| remembered.get(id).cloned())?;
     let mut tested = Tested {
         outcome: "unreachable",
         say: String::new(),

@@ -54,3 +54,9 @@ pub(super) fn complaint(seen: Seen<'_>) -> String {
     let _ = seen;
     String::new()
 }
+
+/// Whether the seller keeps its answers by a payment's identifier (extension `payment-identifier`).
+pub(super) fn replays(pin: &Pin) -> bool {
+    let extensions = pin.extensions.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    extensions.is_some_and(|e| e.get("payment-identifier").is_some())
+}

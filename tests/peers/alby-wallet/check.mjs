@@ -190,7 +190,7 @@ assert.deepEqual(audit.rows.map((row) => row.state), ['delivered', 'token']);
 assert.equal(audit.totals.purchases, 1);
 assert.deepEqual(audit.totals.money.map((m) => [m.paid, m.held]), [['21 sat', '0 sat']]);
 const balance = await json('balance', '--json');
-assert.equal(balance.wallet.balance, `${funds.msat / 1000} sat`);
+assert.equal(balance.wallets[0].balance, `${funds.msat / 1000} sat`);
 
 // What the wallet has paid it does not pay twice, and it says so as live wallets do.
 // (The client also complains to standard error about every no.)

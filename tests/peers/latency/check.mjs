@@ -67,7 +67,7 @@ const get = [];
 for (let i = 0; i < CALLS; i++) {
   const { balance } = await timed(sdk.balance, () => client.getBalance());
   const { structuredContent } = await timed(own.balance, () => call('get_balance', {}));
-  assert.equal(structuredContent.wallet.balance, `${balance / 1000} sat`);
+  assert.equal(structuredContent.wallets[0].balance, `${balance / 1000} sat`);
 }
 for (let i = 0; i < CALLS; i++) {
   await timed(sdk.whole, async () => {

@@ -35,7 +35,7 @@ async def drive(mode, home):
         listed = await client.list_tools()
         expect([t.name for t in listed.tools] == TOOLS, f"{mode}: {[t.name for t in listed.tools]}")
         balance = await call("get_balance", {})
-        expect("sat" in balance.structured_content["wallet"]["balance"], f"{mode}: {balance.structured_content}")
+        expect("sat" in balance.structured_content["wallets"][0]["balance"], f"{mode}: {balance.structured_content}")
         await call("set_budget", {"scope": "purchase", "limit": "500 sat"}, "set")
         raised = await call("set_budget", {"scope": "purchase", "limit": "900 sat"}, "needs_a_person")
         expect(raised.is_error, f"{mode}: a raise is no error")

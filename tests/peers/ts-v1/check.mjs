@@ -22,7 +22,7 @@ const { tools } = await client.listTools();
 assert.deepEqual(tools.map((t) => t.name), ['discover_api', 'fetch_paid', 'get_balance', 'set_budget']);
 assert.equal(tools[3]._meta['anthropic/requiresUserInteraction'], true);
 const balance = await call('get_balance', {});
-assert.match(balance.structuredContent.wallet.balance, / sat$/);
+assert.match(balance.structuredContent.wallets[0].balance, / sat$/);
 await call('set_budget', { scope: 'purchase', limit: '500 sat' }, 'set');
 await call('discover_api', { url: `${seller}/v1/rates` }, 'quoted');
 const bought = await call('fetch_paid', { url: `${seller}/v1/rates` }, 'bought');

@@ -1,0 +1,102 @@
+//! Paying a seller that settles: the request goes along with what the wallet signed, and the answer says what became of it.
+//!
+//! What counts is the receipt, and whether the seller gave what was asked for; its status and its words alone never say
+//! that no money moved. What was signed can be used until it runs out, whatever the answer was.
+
+use tokio::sync::watch;
+
+use super::{
+    Flight, Request,
+    drive::{Run, Settled},
+    quote::seen,
+    results::Results,
+    step::Input,
+};
+use crate::{
+    http::{self, Answer},
+    ledger::Standing,
+    money::Amount,
+    protocol::{Credential, Proof, Receipt, Witness},
+};
+
+impl Run<'_> {
+    /// The header that pays. It is made of a committed intent, so nothing is shown that is not written down.
+    pub(super) fn payment(&self) -> Option<Credential> {
+        self.pin.as_ref()?.payment(&self.intent.wire)
+    }
+
+    /// Sends the request with what was signed. The same bytes every time: a token takes them only once.
+    pub(super) async fn present(&mut self, at: &Standing, flight: &watch::Sender<Flight>) -> Input {
+        self.sends += 1;
+        let (Some(request), Some(payment)) = (Request::from_bytes(&at.request), self.payment()) else {
+            return Input::SellerUnreached("what was stored of the request and its payment cannot be read back".into());
+        };
+        let answer = match self.purse.send_paying(&request, payment.clone(), flight).await {
+            Ok(answer) => answer,
+            Err(http::Error::Refused { say, .. } | http::Error::Failed { sent: false, say }) => {
+                return Input::SellerUnreached(say);
+            }
+            Err(http::Error::Failed { say, .. }) => {
+                self.again = request.repeatable();
+                return Input::SellerFailed { why: say, status: None, again: self.again };
+            }
+        };
+        let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
+        body.mask(&payment);
+        self.body = Some(body).filter(|_| answer.status != 402);
+        let receipt = self.pin.as_ref().and_then(|pin| pin.receipt(seen(&answer)));
+        let settled = receipt.as_ref().is_some_and(|r| r.settled);
+        let gave = matches!(answer.status, 100..=399);
+        let then = self.beside_paying(&answer, receipt.as_ref(), request.repeatable());
+        if !settled && !gave {
+            return then;
+        }
+        // An answer without a receipt was given all the same: it counts as paid, since nobody will say that it was not.
+        let by = if settled { Witness::Receipt } else { Witness::Nobody };
+        let transaction = receipt.as_ref().and_then(|r| r.transaction.clone());
+        let price = self.intent.price;
+        let charged = receipt.and_then(|r| r.amount).and_then(|a| Amount::new(price.currency(), a));
+        let spent = charged.filter(|charged| !charged.exceeds(price));
+        self.settled = Some(Settled { proof: Proof::Transfer { by, transaction }, spent, fee: None });
+        self.after_paid = Some(if gave { Input::SellerAnswered } else { then });
+        Input::Settled
+    }
+
+    /// What an answer means that brings no goods. `again` tells whether the same bytes may be shown once more.
+    fn beside_paying(&mut self, answer: &Answer, receipt: Option<&Receipt>, repeatable: bool) -> Input {
+        let status = answer.status;
+        let because = match receipt {
+            Some(receipt) if !receipt.reason.is_empty() => receipt.reason.clone(),
+            _ => self.pin.as_ref().map(|pin| pin.complaint(seen(answer))).unwrap_or_default(),
+        };
+        let why = match because.is_empty() {
+            true => format!("the seller answered {status}"),
+            false => format!("the seller answered {status} (\"{because}\")"),
+        };
+        match status {
+            402 => {
+                self.again = true;
+                self.asked_at_once |= self.sends == 1 && self.intent.fresh();
+                Input::SellerAskedAgain { status, why }
+            }
+            500.. => {
+                self.again = repeatable && status != 501;
+                Input::SellerFailed { why, status: Some(status), again: self.again }
+            }
+            _ => {
+                self.again = false;
+                Input::SellerFailed { why, status: Some(status), again: false }
+            }
+        }
+    }
+}
+
+/// What is worth telling of a payment that a seller settled.
+pub(super) fn remark(proof: &Proof) -> String {
+    match proof {
+        Proof::Preimage { .. } => String::new(),
+        Proof::Transfer { by: Witness::Nobody, .. } => " No receipt came with it; it counts as spent.".into(),
+        Proof::Transfer { transaction: Some(hash), .. } => format!(" Transaction {hash}."),
+        Proof::Transfer { .. } => String::new(),
+    }
+}
