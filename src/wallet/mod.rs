@@ -9,6 +9,8 @@ pub mod nwc;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use serde::Serialize;
+
 use crate::{
     clock::Clock,
     config::Config,
@@ -155,15 +157,17 @@ pub struct WalletInfo {
 }
 
 /// One place where a wallet's money lies: a chain, and one currency on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// The network in CAIP-2, such as `eip155:8453`.
     pub network: String,
     /// Its usual name, such as `base`.
     pub name: String,
     /// What is there; `None` where nobody could tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<Amount>,
     /// What a person should know about it, in our own words; it holds no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
 

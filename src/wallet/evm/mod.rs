@@ -21,7 +21,7 @@ pub use self::{
     key::{IN_KEYCHAIN, Key, in_keychain, is_keystore},
     keystore::BadKeystore,
 };
-use super::{Bill, Boxed, LookSaid, PaySaid, Prepared, Wallet, WalletError, WalletInfo};
+use super::{Bill, Boxed, LookSaid, PaySaid, Place, Prepared, Wallet, WalletError, WalletInfo};
 use crate::{
     clock::Clock,
     config::EvmConfig,
@@ -71,6 +71,19 @@ pub fn keep_in_keychain(key: &Key) -> Result<(), WalletError> {
     keychain::write(&key.file()).map_err(WalletError::Setup)
 }
 
+/// What lies at an address on each chain, as far as the nodes tell within 3 seconds. Needs no key.
+pub async fn look_at(config: &EvmConfig, client: &Client, owner: &Address) -> Vec<Place> {
+    places(&nets(config, client), owner).await
+}
+
+fn nets(config: &EvmConfig, client: &Client) -> Vec<Net> {
+    config.chains.iter().map(|c| Net::new(c.chain, &c.rpc, &config.assets, client)).collect()
+}
+
+async fn places(nets: &[Net], owner: &Address) -> Vec<Place> {
+    join_all(nets.iter().map(|net| net.places(owner))).await.concat()
+}
+
 /// A wallet of one key on some chains. Nothing connects before the first call.
 pub struct EvmWallet {
     key: Key,
@@ -89,7 +102,7 @@ impl fmt::Debug for EvmWallet {
 impl EvmWallet {
     /// Makes the wallet of a key. Does not connect.
     pub fn new(key: Key, config: &EvmConfig, clock: Clock, client: Client) -> EvmWallet {
-        let nets = config.chains.iter().map(|c| Net::new(c.chain, &c.rpc, &config.assets, &client)).collect();
+        let nets = nets(config, &client);
         let world = if config.is_test() { World::Test } else { World::Main };
         EvmWallet { key, nets, assets: config.assets.clone(), world, clock }
     }
@@ -178,8 +191,7 @@ impl EvmWallet {
     }
 
     async fn tell(&self) -> WalletInfo {
-        let owner = self.address();
-        let places: Vec<_> = join_all(self.nets.iter().map(|net| net.places(&owner))).await.concat();
+        let places = places(&self.nets, &self.address()).await;
         let dollars = places.iter().filter_map(|p| p.balance).filter(|b| b.currency() == Currency::Usd);
         let balance = dollars.reduce(|sum, more| sum.plus(more).unwrap_or(sum));
         let names: Vec<_> = self.nets.iter().map(|net| net.chain.name).collect();
