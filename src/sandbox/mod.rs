@@ -11,6 +11,7 @@
 //! that exist and not only the ones that should.
 
 pub mod aperture;
+pub mod chain;
 pub mod jamie;
 mod listen;
 mod macaroon;
@@ -19,6 +20,7 @@ pub mod relay;
 mod seed;
 mod stamp;
 pub mod wallet_service;
+mod wire;
 
 use std::{
     io,
