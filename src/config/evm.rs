@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn chains_are_known_by_either_name_and_hold_one_world() {
-        let config = read("[chains.\"eip155:84532\"]\nrpc = [\"http://127.0.0.1:8545\", \"https://n.example/KEY\"]").unwrap();
+        let config =
+            read("[chains.\"eip155:84532\"]\nrpc = [\"http://127.0.0.1:8545\", \"https://n.example/KEY\"]").unwrap();
         assert_eq!(config.chains[0].chain.name, "base-sepolia");
         assert!(config.is_test() && config.chains[0].rpc.len() == 2);
         for (text, said) in [

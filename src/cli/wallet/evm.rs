@@ -8,10 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    file::write_new_secret,
-    hidden, link,
-};
+use super::{file::write_new_secret, hidden, link};
 use crate::{
     cli::{
         Done, Failure,

@@ -10,8 +10,8 @@ pub(super) mod test;
 mod test_evm;
 
 pub(super) use add::pending_file;
-pub(super) use evm::ask_passphrase;
 use clap::{Args, Subcommand};
+pub(super) use evm::ask_passphrase;
 
 use super::{Common, Done};
 use crate::{

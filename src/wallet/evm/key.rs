@@ -52,7 +52,8 @@ impl Key {
         let text = text.expose().trim();
         let digits = text.strip_prefix("0x").unwrap_or(text);
         let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map(Zeroizing::new).ok();
-        let bytes: Option<Zeroizing<[u8; 32]>> = bytes.and_then(|b| <[u8; 32]>::try_from(&b[..]).ok()).map(Zeroizing::new);
+        let bytes: Option<Zeroizing<[u8; 32]>> =
+            bytes.and_then(|b| <[u8; 32]>::try_from(&b[..]).ok()).map(Zeroizing::new);
         bytes.and_then(|bytes| Key::of_bytes(&bytes)).ok_or_else(|| {
             WalletError::Setup("what stands there is not a private key: it should be 64 hex digits".into())
         })
@@ -187,7 +188,8 @@ mod tests {
     #[test]
     fn a_nonce_is_the_same_for_the_same_purchase_and_another_for_anything_else() {
         let key = Key::read(&Secret::new(CANARY)).unwrap();
-        let token = |chain_id, byte| Token { chain_id, address: Address([byte; 20]), name: "T".into(), version: "2".into() };
+        let token =
+            |chain_id, byte| Token { chain_id, address: Address([byte; 20]), name: "T".into(), version: "2".into() };
         let (t, to) = (token(8453, 1), Address([2; 20]));
         let all = [
             key.nonce(&t, b"seed", &to, 5),

@@ -100,10 +100,7 @@ fn address(file: &File) -> Option<Address> {
 ///
 /// # Errors
 /// [`BadKeystore`].
-pub(super) fn open(
-    text: &Secret,
-    passphrase: &Secret,
-) -> Result<(Zeroizing<[u8; 32]>, Option<Address>), BadKeystore> {
+pub(super) fn open(text: &Secret, passphrase: &Secret) -> Result<(Zeroizing<[u8; 32]>, Option<Address>), BadKeystore> {
     let file: File = serde_json::from_str(text.expose()).map_err(|_| BadKeystore::Shape)?;
     if file.version != 3 {
         return Err(BadKeystore::Shape);

@@ -47,9 +47,7 @@ pub(super) struct Nonce {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// It was used (or cancelled, which takes the same key): one node is enough to say so.
-    Used {
-        transaction: Option<String>,
-    },
+    Used { transaction: Option<String> },
     /// It had not been used by this time, in unix seconds: the latest at which a node knows that.
     Unused { at_s: u64 },
     /// No node told.
