@@ -61,6 +61,9 @@ pub(super) struct SellersSection {
     pub(super) deny: Vec<String>,
     /// Which currency is spent first where a seller takes several, such as `["usd", "sat"]`; `sat` first unless told.
     pub(super) currencies: Vec<String>,
+    /// Whether a price that was paid in the last ten minutes is paid again without asking first, in one round trip (true
+    /// unless told; only with USDC, and only where a chain can be asked).
+    pub(super) known_prices: Option<bool>,
     /// `prefer` tries a free tier that a seller names before paying, `never` does not.
     #[schemars(with = "Option<String>")]
     pub(super) free: FreeTier,

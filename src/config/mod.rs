@@ -87,6 +87,8 @@ pub struct Config {
     pub nwc_file: PathBuf,
     /// The wallet for stablecoins: its key where there is one, its chains and tokens.
     pub evm: EvmConfig,
+    /// Whether a price that was paid a moment ago is paid again without asking first.
+    pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
@@ -291,6 +293,7 @@ impl Config {
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
             evm,
+            known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),

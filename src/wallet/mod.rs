@@ -235,6 +235,12 @@ pub trait Wallet: Send + Sync {
         None
     }
 
+    /// Whether it can find out for certain, on this network, that what it signed was not used and cannot be any more.
+    fn proves(&self, network: &str) -> bool {
+        let _ = network;
+        false
+    }
+
     /// The balance that is there for offers on this network, where it can be told in a moment. `None` when not.
     fn balance_on<'a>(&'a self, network: &'a str) -> Boxed<'a, Option<Amount>> {
         let _ = network;

@@ -250,6 +250,10 @@ impl Wallet for EvmWallet {
         Some(rail_key(transfer.token.chain_id, &self.nonce(transfer, seed)))
     }
 
+    fn proves(&self, network: &str) -> bool {
+        self.nets.iter().any(|net| net.chain.caip2() == network && net.has_nodes())
+    }
+
     /// The dollars there. Other currencies are not told here.
     fn balance_on<'a>(&'a self, network: &'a str) -> Boxed<'a, Option<Amount>> {
         Box::pin(async move {
