@@ -133,6 +133,9 @@ async fn a_keystore_is_made_with_a_passphrase_and_opened_with_its_file() {
 
     let (code, out, err) = home.run(&["wallet", "test"]).await;
     assert!(code == 1 && err.contains("BURSAR_EVM_PASSPHRASE_FILE"), "{out}{err}");
+    // Whoever cannot ask, as a server that a host starts, says what to do.
+    let (code, out, err) = home.run(&["balance"]).await;
+    assert!(code == 0 && out.contains("BURSAR_EVM_PASSPHRASE_FILE"), "{out}{err}");
     home.write("passphrase", "correct horse\n", 0o600);
     home.env("BURSAR_EVM_PASSPHRASE_FILE", &home.path("passphrase").display().to_string());
     let (code, out, err) = home.run(&["wallet", "test"]).await;
