@@ -148,3 +148,26 @@ fn an_interrupted_paste_leaves_the_terminal_and_the_home_as_they_were() {
     assert_eq!((status.code(), status.signal()), (Some(130), None));
     assert!(!dir.path().join("home").exists());
 }
+
+#[test]
+fn a_person_types_the_passphrase_of_a_keystore_unseen_and_is_shown_the_address_as_a_square() {
+    let dir = tempfile::tempdir().unwrap();
+    let envs = home(dir.path());
+    let type_it = |terminal: &mut Terminal, prompt: &str| {
+        terminal.until(|t| t.screen.contains(prompt) && !t.echoes());
+        terminal.ours.write_all(b"correct horse\n").unwrap();
+    };
+    let mut terminal = Terminal::run(&envs, &["wallet", "add", "evm", "--keystore"]);
+    type_it(&mut terminal, "New passphrase (it is not shown)");
+    type_it(&mut terminal, "The same again");
+    let (status, added) = terminal.end();
+    assert!(status.success() && added.contains("\u{2588}\u{2580}\u{2580}\u{2580}"), "{added}");
+    assert!(added.contains("It pays with USDC on base") && added.contains("No ETH is needed"), "{added}");
+    let address = added.split_whitespace().find(|word| word.starts_with("0x")).unwrap().to_lowercase();
+
+    let mut terminal = Terminal::run(&envs, &["wallet", "test"]);
+    type_it(&mut terminal, "evm.key (it is not shown)");
+    let (status, tested) = terminal.end();
+    assert!(status.success() && tested.contains(&format!("evm:{address}")), "{tested}");
+    assert!(!(added + &tested).contains("horse"));
+}

@@ -327,7 +327,7 @@ async fn wallet(found: &mut Findings, config: &Config, ledger: Option<&Ledger>) 
     }
     let mut strings = config.wallet_strings().into_iter();
     let Some((from, string)) = strings.next() else {
-        found.warn("wallet", "none is set up: everything but paying works", "bursar wallet add nwc");
+        found.warn("wallet", "none is set up for Lightning: nothing is paid there", "bursar wallet add nwc");
         return None;
     };
     let string = match string {
