@@ -53,6 +53,8 @@ pub struct Challenge {
     pub offers: Vec<Offer>,
     /// What was seen and not understood, for a person: short, cleaned, at most 16 lines.
     pub notes: Vec<String>,
+    /// What the terms say of the endpoint itself, where they do.
+    pub described: Option<x402::Described>,
 }
 
 /// The HTTP dialect of an offer.

@@ -68,6 +68,7 @@ pub(super) fn read(page: &Page<'_>, challenge: &mut Challenge) {
         challenge.notes.push(format!("{many} more of its x402 terms were not kept: {MAX_OFFERS} are enough"));
     }
     challenge.offers.extend(offers);
+    challenge.described = bazaar::in_terms(&terms);
 }
 
 /// The header that pays; see [`payment::payment`].
@@ -85,8 +86,7 @@ pub(super) fn complaint(seen: Seen<'_>) -> String {
     receipt::complaint(seen)
 }
 
-/// Whether the seller keeps its answers by a payment's identifier (extension `payment-identifier`).
+/// Whether the seller keeps its answers by a payment's identifier; see [`payment::replays`].
 pub(super) fn replays(pin: &Pin) -> bool {
-    let extensions = pin.extensions.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    extensions.is_some_and(|e| e.get("payment-identifier").is_some())
+    payment::replays(pin)
 }

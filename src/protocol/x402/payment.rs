@@ -75,3 +75,8 @@ fn identified(extensions: &str, nonce: &[u8; 32]) -> Option<String> {
     *extension = object(&parts)?;
     Some(object(&all)?.get().to_owned())
 }
+
+/// Whether the seller keeps its answers by a payment's identifier, and a payment of this pin has one of ours.
+pub(super) fn replays(pin: &Pin) -> bool {
+    pin.version == 2 && pin.extensions.as_deref().is_some_and(|all| identified(all, &[0; 32]).is_some())
+}
