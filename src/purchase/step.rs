@@ -436,6 +436,65 @@ mod tests {
         assert!(matches!(step(&at, &asked_again()), Effect::RecordUndelivered { .. }));
     }
 
+    fn sold(state: State) -> Known {
+        Known { by_seller: true, sends: 1, ..known(state) }
+    }
+
+    fn failed_with(status: Option<u16>) -> Input {
+        Input::SellerFailed { why: "x".into(), status, again: false }
+    }
+
+    #[test]
+    fn no_answer_of_a_seller_that_settles_is_a_no() {
+        for input in [asked_again(), failed_with(Some(400)), failed_with(Some(500)), failed_with(None)] {
+            assert!(matches!(step(&sold(State::Paying), &input), Effect::RecordUnknown(_)), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_first_sending_that_never_left_is_a_no() {
+        let unreached = Input::SellerUnreached("x".into());
+        assert!(matches!(step(&sold(State::Paying), &unreached), Effect::RecordFailed(_)));
+        let second = Known { sends: 2, ..sold(State::Paying) };
+        let stale = Known { fresh: false, ..sold(State::Paying) };
+        for at in [second, stale, sold(State::Unknown)] {
+            assert!(!matches!(step(&at, &unreached), Effect::RecordFailed(_)), "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_shown_again_only_while_it_lives_and_somebody_waits() {
+        let at = sold(State::Unknown);
+        assert_eq!(step(&at, &Input::LookedAbsent), Effect::Resend);
+        assert_eq!(step(&at, &Input::LookedNothing("x".into())), Effect::Resend, "without a chain to ask, too");
+        let dead = Known { now_ms: (at.resend_until_s - LEAST_LIFE_S) * 1000, ..at.clone() };
+        let tired = Known { sends: SENDS, ..at.clone() };
+        let alone = Known { wanted: false, ..at.clone() };
+        let final_word = Known { again: false, ..at.clone() };
+        for at in [dead, tired, alone, final_word] {
+            assert_eq!(step(&at, &Input::LookedAbsent), Effect::Rest, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn what_ran_out_unheard_of_counts_as_spent_and_what_the_chain_calls_void_does_not() {
+        let over = Known { now_ms: 2_121_000, ..sold(State::Unknown) };
+        assert_eq!(step(&over, &Input::LookedNothing("no chain".into())), Effect::CountAsSpent);
+        assert_eq!(step(&over, &Input::LookedAbsent), Effect::Rest, "the chain is behind: its word is waited for");
+        assert!(matches!(step(&over, &Input::LookedVoid), Effect::RecordFailed(_)));
+        let soon = Known { now_ms: 2_119_000, ..sold(State::Unknown) };
+        assert_eq!(step(&soon, &Input::LookedNothing("no chain".into())), Effect::Rest);
+    }
+
+    #[test]
+    fn a_refused_memory_is_quoted_anew_once_and_a_refused_demand_never() {
+        let remembered = Known { known_price: true, ..sold(State::Paying) };
+        assert_eq!(step(&remembered, &asked_again()), Effect::Requote);
+        for at in [sold(State::Paying), Known { known_price: true, sends: 2, ..sold(State::Paying) }] {
+            assert!(matches!(step(&at, &asked_again()), Effect::RecordUnknown(_)), "{at:?}");
+        }
+    }
+
     fn any_state() -> impl Strategy<Value = State> {
         prop::sample::select(vec![
             State::AwaitingApproval,
