@@ -9,7 +9,7 @@ use crate::sandbox::{Ports, Sandbox, SandboxOptions};
 /// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
 #[derive(clap::Args)]
 pub(super) struct SandboxArgs {
-    /// The first of six ports in a row
+    /// The first of six ports in a row; 0 takes any that are free
     #[arg(long, default_value_t = 4020)]
     port: u16,
     /// Where its own Bursar home is kept

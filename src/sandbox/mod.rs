@@ -74,14 +74,14 @@ pub enum Ports {
     /// Any free ports; for tests.
     #[default]
     Free,
-    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC.
+    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC. From 0: any.
     From(u16),
 }
 
 impl Ports {
     fn nth(self, n: u16) -> SocketAddr {
         let port = match self {
-            Ports::Free => 0,
+            Ports::Free | Ports::From(0) => 0,
             Ports::From(first) => first.saturating_add(n),
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
