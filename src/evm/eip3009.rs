@@ -115,7 +115,7 @@ pub fn address_of(key: &PublicKey) -> Address {
     Address::of_public_key(&bytes)
 }
 
-mod decimal {
+pub(super) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(value: &u64, s: S) -> Result<S::Ok, S::Error> {
@@ -130,7 +130,7 @@ mod decimal {
     }
 }
 
-mod bytes {
+pub(super) mod bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], s: S) -> Result<S::Ok, S::Error> {

@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod eip3009;
+pub mod permit2;
 
 use std::{fmt, str::FromStr};
 

@@ -94,7 +94,8 @@ impl Purse {
                 None => format!("Nothing was paid: this was only a look. {}", why_none(&offers)),
             };
             let price = best.and_then(|(offer, _)| offer.price);
-            Ok::<_, No>(Report { offers, notes: challenge.notes, price, ..Report::new(Outcome::Quoted, say) })
+            let (notes, described) = (challenge.notes, challenge.described);
+            Ok::<_, No>(Report { offers, notes, described, price, ..Report::new(Outcome::Quoted, say) })
         };
         look.await.unwrap_or_else(No::report)
     }

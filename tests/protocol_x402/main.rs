@@ -6,6 +6,7 @@ mod entries;
 mod hostile;
 mod live;
 mod payments;
+mod permits;
 
 use bursar::{
     evm::{Address, assets::Assets, eip3009::Authorization},
