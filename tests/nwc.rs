@@ -876,6 +876,19 @@ async fn what_is_asked_at_one_time_leaves_in_one_write() {
     }
 }
 
+/// Hazard 19: a relay is reached without Nagle's algorithm, with which each request would wait 40 ms. All that dials for
+/// the product goes this way; what it gives for `wss://` stands on the same connection.
+#[tokio::test]
+async fn what_goes_to_a_relay_is_not_held_back_for_more() {
+    use bursar::http::{Policy, Settings, connect_tcp};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    for relay in [format!("ws://{at}"), format!("wss://{at}")] {
+        let stream = connect_tcp(Policy::Operator, &Settings::default(), &relay.parse().unwrap()).await.unwrap();
+        assert!(stream.nodelay().unwrap(), "{relay}");
+    }
+}
+
 /// The fee limit goes into the signed bytes where the wallet takes one, and only there.
 #[tokio::test]
 async fn the_fee_limit_is_in_the_signed_bytes_where_the_wallet_takes_one() {

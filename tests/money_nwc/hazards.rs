@@ -246,6 +246,18 @@ async fn a_relay_that_keeps_nothing_is_enough() {
     scene.paid_once(&told).await;
 }
 
+/// Hazard 19: a purchase on a warm connection costs one round trip to the wallet, over that connection.
+#[tokio::test]
+async fn a_warm_purchase_asks_the_wallet_once() {
+    let scene = Scene::new(LONG, SandboxOptions::default()).await;
+    scene.warm().await;
+    let relay = scene.world.sandbox.relay();
+    let before = (relay.accepted(), relay.published(23194));
+    let told = scene.buy().await;
+    assert_eq!((relay.accepted(), relay.published(23194)), (before.0, before.1 + 1));
+    scene.paid_once(&told).await;
+}
+
 /// Hazard 20: a wallet string that points a plain connection at another machine is not followed.
 #[tokio::test]
 async fn a_relay_on_another_machine_without_tls_is_refused() {
