@@ -3,7 +3,8 @@
 //! "Row" names a way in which a relay or wallet misbehaves and some client fails, "hazard" a numbered group of what was
 //! seen of real wallets (1 lost replies, 2 late execution, 4 false preimages, 5 forgeries, 6 duplicates, 7 downgrades,
 //! 8 and 9 relays, 10 silence, 12 odd shapes, 13 clocks, 14 same-second requests, 15 rate limits, 16 leaks, 17 fees,
-//! 18 leaked subscriptions, 19 delays, 20 where a relay may be); A17, A75 and A78 are attacks: a wrong preimage, a leaked secret, a forged reply.
+//! 18 leaked subscriptions, 19 delays, 20 where a relay may be); A17, A75 and A78 are attacks: a wrong preimage, a
+//! leaked secret, a forged reply.
 
 mod dials;
 mod encryption;
