@@ -12,9 +12,7 @@ use std::{
 };
 
 use bursar::{
-    clock::Clock,
     ledger::{Intent, PurchaseId},
-    money::Amount,
     protocol::bolt11::Invoice,
     sandbox::{Sandbox, SandboxOptions, WalletOptions},
     secret::Secret,
