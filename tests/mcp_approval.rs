@@ -168,9 +168,9 @@ async fn whatever_is_not_a_clear_yes_pays_nothing_and_the_terminal_still_can() {
 }
 
 /// How long a question stands in [`UNANSWERED`].
-const STANDS: Duration = Duration::from_secs(1);
+const STANDS: Duration = Duration::from_secs(2);
 /// The same limit, and a question that nobody answers is soon over.
-const UNANSWERED: &str = "[approval]\nabove = { sat = \"50\" }\n[waits]\nperson = 1";
+const UNANSWERED: &str = "[approval]\nabove = { sat = \"50\" }\n[waits]\nperson = 2";
 
 /// A host that takes the question and never answers it: time is no yes, and neither is a yes that comes after it. The
 /// money stays held, the ledger says for what, and a person can still say yes in the terminal.

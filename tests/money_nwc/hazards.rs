@@ -1,5 +1,5 @@
-//! The twenty hazards that were seen of wallets and relays in use, as far as a whole purchase can meet them. Those that
-//! `rows` and `quirks` meet are named there: 3, 4, 9, 10, 12, 14 (stuck), 17.
+//! The twenty hazards that were seen of wallets and relays in use, as a whole purchase meets them. Some stand elsewhere and
+//! are named there: 3, 4, 7, 10, 14 (stuck) and 17 in `quirks`, 9 and 12 in `rows`, 11 and 17 in `extras`.
 
 use bursar::{
     clock::Clock,
