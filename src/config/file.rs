@@ -133,6 +133,8 @@ pub(super) struct WaitsSection {
     pub(super) answer: Option<f64>,
     /// Seconds to wait for the wallet's reply to a payment.
     pub(super) wallet: Option<f64>,
+    /// Seconds a question stands that a person is asked through the host (at most 300).
+    pub(super) person: Option<f64>,
     /// Seconds to wait for open payments at exit (at most 10).
     pub(super) exit: Option<f64>,
     /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).

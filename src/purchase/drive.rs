@@ -267,6 +267,8 @@ impl Run<'_> {
                 // A seller that settles refuses what it has seen before; only at first sight is that a second demand.
                 let status = status.filter(|_| !self.by_seller || self.asked_at_once);
                 ledger.undelivered(id, status, &why).await?;
+                // Whoever asks for it next may show the payment once more; this run has its answer.
+                self.redeems = self.redeems.max(1);
                 Ok(Input::Go)
             }
             Effect::Distrust => {

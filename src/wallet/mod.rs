@@ -276,15 +276,14 @@ pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
     Arc::new(dial::Guarded::new(config.http.clone()))
 }
 
+/// A wallet that was made, or why what is set up cannot be used, with its kind.
+pub type Made = (&'static str, Result<Arc<dyn Wallet>, WalletError>);
+
 /// Makes the wallets that the operator set up, each with its kind, or why it cannot be used. Connects to nothing.
 /// `remembered` is what [`Wallet::remember`] said of the wallet with that id in an earlier run. It may take a second: see
 /// [`evm_from_config`].
-pub fn from_config(
-    config: &Config,
-    clock: &Clock,
-    remembered: impl Fn(&str) -> Option<String>,
-) -> Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> {
-    let mut made: Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> = Vec::new();
+pub fn from_config(config: &Config, clock: &Clock, remembered: impl Fn(&str) -> Option<String>) -> Vec<Made> {
+    let mut made: Vec<Made> = Vec::new();
     if let Some(uri) = &config.nwc {
         made.push(("nwc", nwc_from_config(config, uri, clock, remembered)));
     }
