@@ -7,6 +7,7 @@ mod hostile;
 mod live;
 mod payments;
 mod permits;
+mod shop;
 
 use bursar::{
     evm::{Address, assets::Assets, eip3009::Authorization},

@@ -51,7 +51,11 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
     let permit2;
     (offer.rail, permit2) = judge.rail(assets.permit2());
     let chain = judge.chain(&mut offer);
-    let token = chain.and_then(|chain| judge.token(chain, assets, &mut offer));
+    if chain.is_none() {
+        // On a chain that is not known nobody can say how an asset moves.
+        offer.rail = Rail::UNKNOWN;
+    }
+    let token = judge.token(chain, assets, &mut offer);
     let value = judge.value();
     if let (Some((_, currency)), Some(value)) = (&token, value)
         && offer.rail != Rail::UNKNOWN
@@ -196,13 +200,17 @@ impl<'a> Judge<'a> {
     }
 
     /// The token, which must be one that somebody here vouches for: nothing else says how many decimals it has.
-    fn token(&mut self, chain: &Chain, assets: &Assets, offer: &mut Offer) -> Option<(Token, Currency)> {
-        let Some(asset) = given(self.fields, "asset") else {
+    fn token(&mut self, chain: Option<&Chain>, assets: &Assets, offer: &mut Offer) -> Option<(Token, Currency)> {
+        let asset = given(self.fields, "asset");
+        let address = asset.and_then(|asset| asset.as_str()?.parse::<Address>().ok());
+        let shown = asset.and_then(Value::as_str).unwrap_or_default();
+        offer.asset = address.map_or_else(|| clean(shown, 60), |address| address.to_string());
+        // Where the chain is not known, that is said already.
+        let chain = chain?;
+        let Some(asset) = asset else {
             self.object("bad_terms", "it names no asset");
             return None;
         };
-        let address = asset.as_str().and_then(|text| text.parse::<Address>().ok());
-        offer.asset = address.map_or_else(|| clean(asset.as_str().unwrap_or_default(), 60), |a| a.to_string());
         let token = address.and_then(|address| assets.find(chain.id, &address));
         if token.is_none() {
             let (shown, chain) = (address.map_or_else(|| quoted(asset), |a| a.to_string()), chain.name);
