@@ -2,7 +2,7 @@
 //
 //   GET  /supported   POST /verify   POST /settle      the protocol's own
 //   GET  /control                                      the switches, and how often each way was taken
-//   POST /control     {settle, times, late_ms, racing} sets them; `settle` is one of:
+//   POST /control     {settle, times, late_ms, racing, verify} sets them; `settle` is one of:
 //     ok             does as it is told
 //     hang_before    never answers, and sends nothing
 //     hang_after     sends the transaction, and never answers
@@ -11,7 +11,8 @@
 //     fail_then_late says that it failed, and sends the transaction `late_ms` (1500) later
 //     error_after    sends the transaction, and answers 500 without a word
 //     pending        sends the transaction, and says `settlement_pending` with its hash, however often it is asked
-//   for the next `times` settlements (null: until told otherwise), then `ok`. `racing` takes the lock from the
+//   for the next `times` settlements (null: until told otherwise), then `ok`. `verify: "refuse"` finds every
+//   authorization too old, as a facilitator does whose clock is ahead. `racing` takes the lock from the
 //   facilitator's own account, so that settlements at the same time use the same nonce of it.
 import { x402Facilitator } from '@x402/core/facilitator';
 import { toFacilitatorEvmSigner } from '@x402/evm';
@@ -31,7 +32,7 @@ const client = createWalletClient({
   account, chain: baseSepolia, transport: http(process.env.LAB_RPC), pollingInterval: 20, cacheTime: 0,
 }).extend(publicActions);
 
-const start = { settle: 'ok', times: null, late_ms: 1500, racing: false };
+const start = { settle: 'ok', times: null, late_ms: 1500, racing: false, verify: 'ok' };
 let state = { ...start };
 const counts = {};
 const pending = new Map();
@@ -55,6 +56,12 @@ const signer = toFacilitatorEvmSigner({
 const facilitator = new x402Facilitator()
   .register('eip155:84532', new ExactEvmScheme(signer))
   .registerV1('base-sepolia', new ExactEvmSchemeV1(signer));
+
+async function verify(payload, requirements) {
+  if (state.verify === 'ok') return facilitator.verify(payload, requirements);
+  const { from } = payload.payload.authorization;
+  return { isValid: false, invalidReason: 'invalid_exact_evm_payload_authorization_valid_before', payer: from };
+}
 
 async function settle(payload, requirements) {
   const way = state.settle;
@@ -92,7 +99,7 @@ const server = createServer(async (request, response) => {
     const body = chunks.length ? JSON.parse(Buffer.concat(chunks)) : undefined;
     switch (`${request.method} ${request.url}`) {
       case 'GET /supported': return answer(200, facilitator.getSupported());
-      case 'POST /verify': return answer(200, await facilitator.verify(body.paymentPayload, body.paymentRequirements));
+      case 'POST /verify': return answer(200, await verify(body.paymentPayload, body.paymentRequirements));
       case 'POST /settle': {
         const result = await settle(body.paymentPayload, body.paymentRequirements);
         if (result === undefined) return answer(500, { error: 'internal' });

@@ -14,7 +14,7 @@
 //   GET  /used?from=0x...&nonce=0x...   {used}: what authorizationState says
 //   GET  /facilitator   the facilitator's switches and counts; POST sets them (see facilitator.mjs)
 //   GET  /seen          what each seller on @x402/express was asked, and how many payments each path was shown
-//   GET  /spoiled       how many answers the proxy spoiled, each way (see proxy.mjs)
+//   GET  /spoiled       how many answers the proxies spoiled, each way (see proxy.mjs)
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -49,7 +49,7 @@ process.on('unhandledRejection', (error) => { console.error(error); end(1); });
 
 // Each part gets a pipe as its standard input and ends when that closes, so that it cannot outlive the lab, however the
 // lab ends. Nothing of this process's environment but the path goes to it: no proxy, no key.
-function run(name, command, args, env, found) {
+function run(name, command, args, env, found = (line) => (line.startsWith('{') ? JSON.parse(line) : undefined)) {
   const child = spawn(command, args, {
     cwd: here('.'), stdio: ['pipe', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1', NO_PROXY: '*', ...env },
@@ -66,21 +66,21 @@ function run(name, command, args, env, found) {
       throw gone;
     });
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const port = found(line);
-      if (!port) return;
+      const words = found(line);
+      if (!words) return;
       clearTimeout(late);
-      done(`http://127.0.0.1:${port}`);
+      done(words);
     });
   });
 }
-const said = (line) => (line.startsWith('{') ? JSON.parse(line).port : undefined);
-const script = (name, file, env) => run(name, process.execPath, [here(file)], env, said);
-const python = (name, program, file, env) => run(name, program, [here(file)], env, said);
+const at = ({ port }) => `http://127.0.0.1:${port}`;
+const script = (name, file, env) => run(name, process.execPath, [here(file)], env).then(at);
+const python = (name, program, file, env) => run(name, program, [here(file)], env).then(at);
 
 // anvil does not look at its standard input, so a shell does.
 const KEEP = '"$@" & kept=$!; trap "kill $kept" EXIT; cat > /dev/null';
-const rpc = await run('anvil', 'sh', ['-c', KEEP, 'sh', anvil(), ...anvilArgs], {},
-  (line) => /^Listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1]);
+const rpc = at(await run('anvil', 'sh', ['-c', KEEP, 'sh', anvil(), ...anvilArgs], {},
+  (line) => /^Listening on 127\.0\.0\.1:(?<port>\d+)/.exec(line)?.groups));
 const chain = new Chain(rpc);
 await chain.setToken();
 const buyers = (process.env.LAB_BUYERS ?? '').split(',').filter(Boolean)
@@ -101,7 +101,9 @@ const [v2, v1, py2, py1] = await Promise.all([
   python('fastapi-v2', process.env.LAB_PYTHON_V2 ?? here('../x402-py-v2/bin/python'), 'server_v2.py', env('fastapi-v2')),
   python('fastapi-v1', process.env.LAB_PYTHON_V1 ?? here('../x402-py-v1/bin/python'), 'server_v1.py', env('fastapi-v1')),
 ]);
-const proxy = await script('proxy', 'proxy.mjs', { LAB_TARGET: v2 });
+const servers = { 'express-v2': v2, 'express-v1': v1, 'fastapi-v2': py2, 'fastapi-v1': py1 };
+const proxy = await run('proxy', process.execPath, [here('proxy.mjs')], { LAB_TARGETS: JSON.stringify(servers) });
+const proxies = Object.fromEntries(Object.entries(proxy.ports).map(([name, port]) => [name, at({ port })]));
 
 const control = createServer(async (request, response) => {
   const url = new URL(request.url, 'http://lab');
@@ -127,7 +129,7 @@ const control = createServer(async (request, response) => {
       return { 'express-v2': await json(`${v2}/seen`), other: await json(`${other}/seen`) };
     },
     async '/spoiled'() {
-      return json(`${proxy}/spoiled`);
+      return json(`${Object.values(proxies)[0]}/spoiled`);
     },
   }[url.pathname];
   try {
@@ -140,8 +142,8 @@ const control = createServer(async (request, response) => {
 control.listen(0, '127.0.0.1', () => {
   console.log(JSON.stringify({
     control: `http://127.0.0.1:${control.address().port}`, rpc, chain_id: CHAIN_ID, token: TOKEN, facilitator,
-    servers: { 'express-v2': v2, 'express-v1': v1, 'fastapi-v2': py2, 'fastapi-v1': py1 },
+    servers,
     versions: { 'express-v2': 2, 'express-v1': 1, 'fastapi-v2': 2, 'fastapi-v1': 1 },
-    other, proxy, pay_to, buyers,
+    proxies, other, pay_to, buyers,
   }));
 });

@@ -55,11 +55,11 @@ export async function checkLab(lab, key) {
   const send = (url, { headers }, seconds = 20) =>
     fetch(url, { headers, redirect: 'manual', signal: AbortSignal.timeout(seconds * 1000) });
   const once = async (kind, want, origin = lab.servers['express-v2']) => {
-    const url = `${origin}/${kind}/check-${next++}`;
+    const url = `${origin}/${kind}${kind.endsWith('-') ? '' : '/'}check-${next++}`;
     const signed = await sdk.sign(url);
     const { result, count } = await during(async () => {
       try {
-        const response = await send(url, signed, 8);
+        const response = await send(url, signed, kind.startsWith('item/') ? 2 : 8);
         await response.text();
         return response;
       } catch (error) {
@@ -94,20 +94,27 @@ export async function checkLab(lab, key) {
     }
   }
 
+  await lab.misbehave({ verify: 'refuse' });
+  await once('item', { status: 402, count: 0 });
+  await lab.misbehave();
+
   // The answer is lost after the money moved, and the same bytes are then refused with a fresh challenge.
-  const dropped = await once('drop', { status: 'lost', count: 1 }, lab.proxy);
-  const again = await during(async () => {
-    const response = await send(dropped.url, dropped.signed);
-    assert.equal(response.status, 402);
-    assert.ok(response.headers.get('payment-required'));
-    await response.text();
-  });
-  assert.equal(again.count, 0);
-  const asked = await once('again', { status: 402, count: 1 }, lab.proxy);
-  assert.ok(asked.response.headers.get('payment-required'));
-  await once('stall', { status: 'lost', count: 1 }, lab.proxy);
-  const skewed = await once('skew', { status: 200, count: 1 }, lab.proxy);
+  for (const [name, origin] of Object.entries(lab.proxies)) {
+    const dropped = await once('item/drop-', { status: 'lost', count: 1 }, origin);
+    const again = await during(async () => {
+      const response = await send(dropped.url, dropped.signed);
+      assert.equal(response.status, 402, name);
+      await response.text();
+    });
+    assert.equal(again.count, 0, name);
+    await once('item/again-', { status: 402, count: 1 }, origin);
+  }
+  const { 'express-v2': proxy } = lab.proxies;
+  await once('item/stall-', { status: 'lost', count: 1 }, proxy);
+  await once('item/pause-', { status: 'lost', count: 1 }, proxy);
+  const skewed = await once('item/skew-', { status: 200, count: 1 }, proxy);
   assert.ok(Date.now() - Date.parse(skewed.response.headers.get('date')) > 3_000_000);
+  assert.deepEqual(await lab.spoiled(), { drop: 4, once: 0, again: 4, stall: 1, pause: 1, skew: 2 });
 
   await once('broken', { status: 500, count: 0 });
   await once('upfront', { status: 200, count: 1 });

@@ -18,7 +18,7 @@ app.use(express.json());
 
 // --------------------------------------------------------------------------------------------------- what it is asked
 
-const asked = { requests: 0, paid: 0, by_path: {} };
+const asked = { requests: 0, paid: 0, payment_ids: 0, by_path: {} };
 const paidHeader = (request) => request.get('payment-signature') ?? request.get('x-payment');
 app.get('/seen', (_, response) => response.json(asked));
 app.use((request, response, next) => {
@@ -57,6 +57,7 @@ app.use('/ext', (request, response, next) => {
   }
   const id = extractPaymentIdentifier(payload);
   if (!id) return next();
+  asked.payment_ids++;
   const bytes = createHash('sha256').update(paidHeader(request)).digest('hex');
   const before = answered.get(id);
   if (before && before.bytes !== bytes) return response.status(409).json({ error: 'another payment with this id' });
@@ -101,11 +102,6 @@ const routes = {
       }),
     },
   },
-  // The proxy in front of this server spoils the answers to these.
-  'GET /drop/:n': offer('$0.01'),
-  'GET /again/:n': offer('$0.01'),
-  'GET /stall/:n': offer('$0.01'),
-  'GET /skew/:n': offer('$0.01'),
 };
 const facilitator = new HTTPFacilitatorClient({ url: LAB_FACILITATOR, timeoutMs: Number(LAB_TIMEOUT_MS) });
 const seller = new x402ResourceServer(facilitator).register('eip155:84532', new ExactEvmScheme());
