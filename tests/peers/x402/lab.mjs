@@ -4,8 +4,8 @@
 //   LAB_BUYERS=0x...,0x... node lab.mjs
 //
 // LAB_BUYERS are the addresses, or the keys (64 hex digits), that get 1000 USDC each. LAB_PYTHON_V2 and LAB_PYTHON_V1
-// name the Pythons of the two FastAPI sellers. LAB_TIMEOUT_MS (5000) is how long the seller on @x402/express waits for
-// its facilitator. When all is up, one line of JSON goes to standard output. The lab ends, and everything in it, when
+// name the Pythons of the two FastAPI sellers. LAB_TIMEOUT_MS (3000) is how long the sellers on @x402/express wait for
+// their facilitator. LAB_VERBOSE=1 shows what the parts complain of. When all is up, one line of JSON goes to standard output. The lab ends, and everything in it, when
 // its standard input closes or on SIGTERM.
 //
 // On the control URL:
@@ -51,17 +51,22 @@ process.on('unhandledRejection', (error) => { console.error(error); end(1); });
 // lab ends. Nothing of this process's environment but the path goes to it: no proxy, no key.
 function run(name, command, args, env, found = (line) => (line.startsWith('{') ? JSON.parse(line) : undefined)) {
   const child = spawn(command, args, {
-    cwd: here('.'), stdio: ['pipe', 'pipe', 'inherit'],
+    cwd: here('.'), stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH, PYTHONDONTWRITEBYTECODE: '1', NO_PROXY: '*', ...env },
   });
   children.push(child);
   child.stdin.on('error', () => {});
+  let complaints = '';
+  child.stderr.on('data', (data) => {
+    complaints = (complaints + data).slice(-20_000);
+    if (process.env.LAB_VERBOSE === '1') process.stderr.write(data);
+  });
   return new Promise((done, fail) => {
     const late = setTimeout(() => fail(new Error(`${name} says nothing`)), 60_000);
     child.on('error', fail);
     child.on('exit', (status) => {
       if (ending) return;
-      const gone = new Error(`${name} ended with ${status}`);
+      const gone = new Error(`${name} ended with ${status}: ${complaints}`);
       fail(gone);
       throw gone;
     });
@@ -78,7 +83,7 @@ const script = (name, file, env) => run(name, process.execPath, [here(file)], en
 const python = (name, program, file, env) => run(name, program, [here(file)], env).then(at);
 
 // anvil does not look at its standard input, so a shell does.
-const KEEP = '"$@" & kept=$!; trap "kill $kept" EXIT; cat > /dev/null';
+const KEEP = '"$@" & kept=$!; trap "kill $kept; wait $kept" EXIT; cat > /dev/null';
 const rpc = at(await run('anvil', 'sh', ['-c', KEEP, 'sh', anvil(), ...anvilArgs], {},
   (line) => /^Listening on 127\.0\.0\.1:(?<port>\d+)/.exec(line)?.groups));
 const chain = new Chain(rpc);
@@ -92,7 +97,7 @@ const names = ['express-v2', 'express-v1', 'fastapi-v2', 'fastapi-v1', 'other', 
 const pay_to = Object.fromEntries(names.map((name) => [name, payee(name)]));
 const env = (name) => ({ LAB_NAME: name, LAB_PAY_TO: pay_to[name], LAB_FACILITATOR: facilitator });
 const express = (name, more = {}) => script(name, 'server_v2.mjs', {
-  ...env(name), LAB_OTHER_PAYEE: pay_to.moved, LAB_TIMEOUT_MS: process.env.LAB_TIMEOUT_MS ?? '5000', ...more,
+  ...env(name), LAB_OTHER_PAYEE: pay_to.moved, LAB_TIMEOUT_MS: process.env.LAB_TIMEOUT_MS ?? '3000', ...more,
 });
 const other = await express('other', { LAB_OTHER_ORIGIN: 'http://127.0.0.1:9' });
 const [v2, v1, py2, py1] = await Promise.all([

@@ -1,4 +1,5 @@
-// A seller on x402-express (x402 version 1).
+// A seller on x402-express (x402 version 1). It asks for wagmi and @coinbase/cdp-sdk but imports neither, so package.json
+// puts a small package in their place: 168 packages instead of 542.
 import express from 'express';
 import { paymentMiddleware } from 'x402-express';
 import { createServer } from 'node:http';
