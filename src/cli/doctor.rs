@@ -1,5 +1,7 @@
 //! `bursar doctor`: everything that buying needs, looked at one by one. Nothing is paid or made.
 
+mod evm;
+
 use std::{
     fs,
     path::Path,
@@ -171,6 +173,7 @@ async fn look(found: &mut Findings) {
     if let Some(tested) = &tested {
         rights(found, tested);
     }
+    evm::look(found, &config).await;
     let wallets_world = tested.as_ref().and_then(|t| t.world);
     if let Some(ledger) = &ledger {
         if let Err(e) = books(found, ledger, wallets_world).await {

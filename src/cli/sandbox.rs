@@ -1,12 +1,15 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::{Common, Done, Failure, show};
 use crate::sandbox::{Ports, Sandbox, SandboxOptions};
 
-/// Starts play money, a wallet and two paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
+/// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
 #[derive(clap::Args)]
 pub(super) struct SandboxArgs {
-    /// The first of four ports in a row
+    /// The first of six ports in a row
     #[arg(long, default_value_t = 4020)]
     port: u16,
     /// Where its own Bursar home is kept
@@ -35,10 +38,13 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     let (jamie, aperture) = (sandbox.jamie_url(), sandbox.aperture_url());
     // The wallet string is worth play money only; it goes to a file of the sandbox's own home, as a real one would.
     write_wallet(&home, sandbox.nwc_uri().expose())?;
+    let (ntriq, rpc) = (sandbox.ntriq_url(), sandbox.rpc_url());
+    write_secret(&home.join("evm.key"), sandbox.evm_key().expose())?;
+    write_config(&home, &rpc)?;
     if args.common.json() {
         show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
-            "relay": sandbox.relay().url(),
+            "relay": sandbox.relay().url(), "ntriq": ntriq, "rpc": rpc, "evm_key_file": home.join("evm.key"),
         }))?;
     } else {
         show::say(&format!(
@@ -52,9 +58,11 @@ Then try:
   bursar fetch --dry-run {aperture}/v1/rates
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts
+  bursar fetch -d '{{\"text\":\"I love this\"}}' {ntriq}/sentiment
   bursar audit
 
-The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, where Bursar looks for it.",
+The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, the play USDC's key (BURSAR_EVM_KEY) in
+{home}/evm.key, where Bursar looks for them. {ntriq}/services lists what USDC buys.",
             home = home.display(),
         ))?;
     }
@@ -63,15 +71,29 @@ The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, where Bursar look
 }
 
 /// Writes the connection string to `wallet.nwc` (0600) in the sandbox's home.
-pub(super) fn write_wallet(home: &std::path::Path, uri: &str) -> Result<(), Failure> {
+pub(super) fn write_wallet(home: &Path, uri: &str) -> Result<(), Failure> {
+    write_secret(&home.join("wallet.nwc"), uri)
+}
+
+/// Writes one line that nobody else may read.
+fn write_secret(path: &Path, line: &str) -> Result<(), Failure> {
     use std::io::Write;
-    let path = home.join("wallet.nwc");
     let mut make = std::fs::OpenOptions::new();
     make.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut make, 0o600);
-    let mut file = make.open(&path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-    Ok(writeln!(file, "{uri}")?)
+    let mut file = make.open(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    Ok(writeln!(file, "{line}")?)
+}
+
+/// Says where the play chain can be asked, unless whoever plays here wrote a config already.
+fn write_config(home: &Path, rpc: &str) -> Result<(), Failure> {
+    let path = home.join("config.toml");
+    if path.exists() {
+        return Ok(());
+    }
+    let text = format!("[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]\n");
+    std::fs::write(&path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
 }
 
 async fn stop() {

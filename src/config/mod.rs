@@ -1,5 +1,6 @@
 //! What the operator decides: one TOML file and a few environment variables. Nothing here can be written by a model.
 
+mod evm;
 mod file;
 mod limits;
 
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub use evm::{EvmChain, EvmConfig, EvmKey, KeyFrom};
 pub use file::ConfigFile;
 use limits::cut;
 pub use limits::{LimitTable, Limits};
@@ -83,21 +85,16 @@ pub struct Config {
     pub nwc: Option<Secret>,
     /// Where a connection string is looked for.
     pub nwc_file: PathBuf,
-    /// What may be paid on EVM chains.
+    /// The wallet for stablecoins: its key where there is one, its chains and tokens.
     pub evm: EvmConfig,
+    /// Whether a price that was paid a moment ago is paid again without asking first.
+    pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
     pub cut: Vec<String>,
-}
-
-/// What the operator decided of EVM chains.
-#[derive(Clone, Debug, Default)]
-pub struct EvmConfig {
-    /// The tokens that can be paid.
-    pub assets: crate::evm::assets::Assets,
 }
 
 /// Where a wallet's connection string was found.
@@ -194,6 +191,7 @@ impl Config {
             Some((_, found)) => Some(found?),
             None => None,
         };
+        config.evm.key = config.evm.keys().into_iter().next().transpose()?;
         Ok(config)
     }
 
@@ -250,7 +248,7 @@ impl Config {
 
     /// Whether any wallet is set up.
     pub fn has_wallet(&self) -> bool {
-        self.nwc.is_some()
+        self.nwc.is_some() || self.evm.key.is_some()
     }
 
     fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
@@ -267,6 +265,7 @@ impl Config {
                     .into(),
             );
         }
+        let evm = EvmConfig::read(&home, &file.evm)?;
         let waits = Waits::default();
         let long = Duration::from_secs(3600);
         let w = &file.waits;
@@ -293,7 +292,8 @@ impl Config {
             },
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
-            evm: EvmConfig::default(),
+            evm,
+            known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),

@@ -47,10 +47,8 @@ pub fn chain(id: u64) -> Option<&'static Chain> {
 
 /// Finds a chain by its own name (`base`) or by its CAIP-2 name (`eip155:8453`).
 pub fn chain_named(name: &str) -> Option<&'static Chain> {
-    match name.strip_prefix("eip155:") {
-        Some(id) => chain(id.parse().ok()?),
-        None => CHAINS.iter().find(|c| c.name == name),
-    }
+    // Compared as text: a parsed number would take `+8453` and `08453` for the same chain, and other readers do not.
+    CHAINS.iter().find(|c| c.name == name || c.caip2() == name)
 }
 
 /// A token with EIP-3009 whose smallest unit is the smallest unit of a currency of ours.

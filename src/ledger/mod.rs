@@ -8,6 +8,7 @@ mod allowance;
 mod audit;
 mod budget;
 mod credential;
+mod earlier;
 mod intent;
 mod journal;
 mod limits;
@@ -34,6 +35,7 @@ use std::{
 pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
+pub use earlier::{Fate, Replaced};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
 pub use journal::Head;
 pub use limits::LimitSet;

@@ -92,6 +92,8 @@ impl Rail {
     pub const LIGHTNING: Rail = Rail("lightning");
     /// A transfer of a stablecoin that the payer signs and the seller settles (EIP-3009).
     pub const EIP3009: Rail = Rail("eip3009");
+    /// A transfer that the payer signs for the contract Permit2, which needs an allowance on the chain first.
+    pub const PERMIT2: Rail = Rail("permit2");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 

@@ -219,7 +219,7 @@ impl Purse {
         }
         match asked? {
             Asked::Answered { answer, token, free_tier } => self.answered_free(call, answer, token, free_tier).await,
-            Asked::Priced { challenge, because, request, ahead_s } => {
+            Asked::Priced { challenge, because, request, ahead_s, known_price } => {
                 let price = challenge.offers.iter().find_map(|o| o.price.filter(|p| !p.is_zero()));
                 let call = Call {
                     caller: call.caller.clone(),
@@ -229,7 +229,7 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, seen, &offers, &because, ahead_s, flight).await {
+                match self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");
