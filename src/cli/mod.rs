@@ -13,6 +13,7 @@ mod sandbox;
 mod serve;
 mod session;
 mod show;
+mod token;
 mod wallet;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -38,7 +39,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve MCP over standard input and output (what a host runs)
     Serve(serve::ServeArgs),
     /// Watch the whole story with play money: no wallet, no account, no network
     Demo(demo::DemoArgs),
@@ -60,6 +60,7 @@ enum Command {
     Session(session::SessionArgs),
     /// Show what was bought and refused, and check that nobody changed the books
     Audit(audit::AuditArgs),
+    Token(token::TokenArgs),
     /// Say yes to a purchase that waits for a person, or let a frozen wallet pay again
     Approve(approve::DecideArgs),
     /// Say no to a purchase that waits for a person
@@ -187,6 +188,7 @@ async fn run(command: Command) -> Done {
         Command::Budget(args) => budget::run(args).await,
         Command::Session(args) => session::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Token(args) => token::run(args).await,
         Command::Approve(args) => approve::run(args, true).await,
         Command::Deny(args) => approve::run(args, false).await,
     }

@@ -40,6 +40,7 @@ pub use outcome::{No, Outcome, Report};
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
+use words::FROZEN_BY_ANOTHER;
 pub use words::NO_WALLET;
 
 use crate::{
@@ -220,7 +221,10 @@ impl Purse {
             match made {
                 Ok(held) => {
                     let known = ledger.known_wallet(&held.wallet.id()).await?;
-                    let frozen = known.and_then(|(_, _, frozen)| frozen);
+                    let frozen = match known.and_then(|(_, _, frozen)| frozen) {
+                        Some(why) if !self.froze(&caller.principal, &why).await? => Some(FROZEN_BY_ANOTHER.to_owned()),
+                        frozen => frozen,
+                    };
                     Ok(WalletReport { kind: held.wallet.kind(), info: self.asked_anew(held).await, frozen })
                 }
                 Err((kind, e)) => Ok(WalletReport { kind, info: Err(e.clone()), frozen: None }),

@@ -202,7 +202,7 @@ impl Purse {
         }
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
             Armed::Committed(intent) => Ok(self.finish(*intent, flight).await),
-            Armed::Frozen(why) => Err(frozen(&why)),
+            Armed::Frozen(why) => Err(frozen(&why, self.froze(&standing.principal, &why).await?)),
             Armed::Gone => {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
