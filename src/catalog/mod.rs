@@ -11,6 +11,7 @@
 
 mod documents;
 mod endpoint;
+pub mod index;
 mod openapi;
 mod place;
 mod pointer;
