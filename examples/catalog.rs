@@ -124,8 +124,10 @@ fn cut(row: &Value, level: Level) -> Raw {
         "or", "by", "on", "is", "per", "as", "at", "plus", "including", "your", "you", "all"];
     let known = split(&name);
     let words = once(&[&about, &tags.join(" "), &provided], 60);
-    let words: Vec<&str> =
+    let mut words: Vec<&str> =
         words.split(' ').filter(|w| w.len() > 1 && !dull.contains(w) && !known.iter().any(|k| k == w)).take(22).collect();
+    // A set, so that nothing is left of how its seller put it.
+    words.sort_unstable();
     let stub = row["quality_note"].as_str().is_some_and(|n| n.contains("stub"));
     Raw {
         url: text("url"),

@@ -17,10 +17,12 @@ pub mod kind;
 mod outcome;
 mod present;
 mod quote;
+mod reach;
 mod request;
 pub mod results;
 mod resume;
 pub mod step;
+mod told;
 mod wallets;
 mod words;
 
@@ -36,7 +38,9 @@ use std::{
 
 pub use choose::OfferView;
 pub use outcome::{No, Outcome, Report};
+pub use reach::Reach;
 pub use request::{Caller, Request, Wish};
+pub use told::and_a_tenth;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
 pub use words::NO_WALLET;
@@ -114,6 +118,8 @@ struct Inner {
     reconciled: Mutex<Option<Instant>>,
     /// Free tiers that said they are used up, and until when they are not asked again.
     used_up: Mutex<HashMap<String, Instant>>,
+    /// Prices that callers were told of by discovery.
+    told: told::Told,
 }
 
 /// What is unresolved is looked up again after this long, when a call comes.
@@ -174,6 +180,7 @@ impl Purse {
             looked_after: Mutex::default(),
             reconciled: Mutex::default(),
             used_up: Mutex::default(),
+            told: told::Told::default(),
         }))
     }
 

@@ -25,7 +25,7 @@ use url::Url;
 
 pub use self::{
     listing::{Level, Listing, key_of},
-    rank::{Evidence, Trust},
+    rank::{Evidence, Seen, Trust},
     search::{Found, Match, NotShown, Query, Search},
     store::SourceRow,
 };
@@ -62,7 +62,7 @@ impl Index {
     pub fn listed(&self, method: Option<&str>, url: &Url) -> rusqlite::Result<Option<(Listing, SourceRow)>> {
         let sources = store::sources(&self.conn)?;
         let mut statement = self.conn.prepare("SELECT source, sources, breadth, json FROM listing WHERE key = ?")?;
-        for method in method.map_or_else(|| vec!["POST", "GET", ""], |m| vec![m]) {
+        for method in method.map_or_else(|| vec!["POST", "GET", ""], |m| vec![m, ""]) {
             let row = statement.query_row([key_of(method, url)], read).optional()?;
             if let Some(row) = row {
                 let source = usize::try_from(row.source).ok().and_then(|n| sources.get(n).cloned());
@@ -88,10 +88,39 @@ impl Index {
     /// SQLite.
     pub fn observe(&self, method: &str, url: &Url, price: Option<Amount>, now_ms: u64) -> rusqlite::Result<()> {
         let price = price.map(|p| p.to_string()).unwrap_or_default();
+        let at = i64::try_from(now_ms).unwrap_or(i64::MAX);
         self.conn.execute(
-            "INSERT INTO observed VALUES(?1, ?2, ?3) ON CONFLICT(key) DO UPDATE SET price = ?2, at_ms = ?3",
-            params![key_of(method, url), price, i64::try_from(now_ms).unwrap_or(i64::MAX)],
+            "INSERT INTO observed VALUES(?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT(host, method, path) DO UPDATE SET price = ?4, at_ms = ?5",
+            params![url.host_str().unwrap_or_default(), method, url.path(), price, at],
         )?;
+        // What was seen long ago is worth nothing, and the file stays small.
+        self.conn.execute(
+            "DELETE FROM observed WHERE at_ms <= (SELECT at_ms FROM observed ORDER BY at_ms DESC LIMIT 1 OFFSET 2000)",
+            [],
+        )?;
+        Ok(())
+    }
+
+    /// Adds to the evidence what endpoints were seen to ask.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn recall(&self, evidence: &mut Evidence) -> rusqlite::Result<()> {
+        let mut statement = self.conn.prepare("SELECT host, method, path, price, at_ms FROM observed")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (host, method, path): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (price, at): (String, i64) = (row.get(3)?, row.get(4)?);
+            let seen = evidence.at(&host, &method, &path);
+            let at = at.unsigned_abs();
+            seen.seen_ms = seen.seen_ms.max(at);
+            if let Ok(price) = price.parse()
+                && seen.asked.is_none_or(|(_, mine)| at > mine)
+            {
+                seen.asked = Some((price, at));
+            }
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::listing::{Level, Listing};
-use crate::money::Amount;
+use crate::{catalog::place::fit, money::Amount};
 
 /// How far a listing is trusted, in the words that are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
@@ -48,19 +48,54 @@ pub struct Seen {
     pub seen_ms: u64,
 }
 
-/// What was seen here, by the endpoint's key and by its host. It counts most.
-#[derive(Clone, Debug, Default)]
-pub struct Evidence {
-    /// By [`key_of`](super::key_of).
-    pub endpoints: HashMap<String, Seen>,
-    /// By host.
-    pub hosts: HashMap<String, Seen>,
+impl Seen {
+    fn add(&mut self, other: &Seen) {
+        self.delivered += other.delivered;
+        self.undelivered += other.undelivered;
+        self.refused += other.refused;
+        self.seen_ms = self.seen_ms.max(other.seen_ms);
+        if other.asked.is_some_and(|(_, at)| self.asked.is_none_or(|(_, mine)| at > mine)) {
+            self.asked = other.asked;
+        }
+    }
 }
 
+/// What was seen here, by host. It counts most.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence(HashMap<String, Vec<(String, String, Seen)>>);
+
 impl Evidence {
-    /// What was seen of this listing.
+    /// What was seen at a host under a method and a path, to be added to.
+    pub fn at(&mut self, host: &str, method: &str, path: &str) -> &mut Seen {
+        let places = self.0.entry(host.to_owned()).or_default();
+        let place = places.iter().position(|(m, p, _)| m == method && p == path).unwrap_or_else(|| {
+            places.push((method.to_owned(), path.to_owned(), Seen::default()));
+            places.len() - 1
+        });
+        &mut places[place].2
+    }
+
+    /// What was seen of this listing, whatever values were filled in.
     pub fn of(&self, listing: &Listing) -> Seen {
-        self.endpoints.get(&listing.key()).cloned().unwrap_or_default()
+        let mut seen = Seen::default();
+        let Some(url) = listing.at() else { return seen };
+        let path = url.path().replace("%7B", "{").replace("%7D", "}");
+        let template: Vec<String> =
+            path.split('/').map(|p| if p.starts_with(':') { "{}".into() } else { p.to_owned() }).collect();
+        let template = template.join("/");
+        for (method, path, one) in self.0.get(url.host_str().unwrap_or_default()).into_iter().flatten() {
+            if (listing.method.is_empty() || *method == listing.method) && fit(&template, path).is_some() {
+                seen.add(one);
+            }
+        }
+        seen
+    }
+
+    /// What was seen of a whole host.
+    pub fn host(&self, host: &str) -> Seen {
+        let mut seen = Seen::default();
+        self.0.get(host).into_iter().flatten().for_each(|(_, _, one)| seen.add(one));
+        seen
     }
 }
 
@@ -73,7 +108,7 @@ pub(super) struct Weighed {
 /// Weighs a listing. `sources` is how many catalogues list it, `breadth` how many endpoints its host has.
 pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadth: i64, payable: bool) -> Weighed {
     let seen = evidence.of(listing);
-    let host = evidence.hosts.get(&listing.host());
+    let host = evidence.host(&listing.host());
     let verified = seen.delivered > 0 || seen.seen_ms > 0;
     let trust = match listing.level {
         _ if verified && seen.delivered >= seen.undelivered => Trust::VerifiedHere,
@@ -89,14 +124,14 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
         (Trust::Listed, _) => 0.6,
         (Trust::Unverified, _) => 0.35,
     };
-    let host_delivers = host.is_some_and(|h| h.delivered > 0 && h.delivered >= h.undelivered);
+    let host_delivers = host.delivered > 0 && host.delivered >= host.undelivered;
     if host_delivers && seen.delivered == 0 {
         weight *= 1.1;
     }
     // Paid and not delivered is the worst that can be known of a seller, here or elsewhere at its host.
     if seen.undelivered > seen.delivered {
         weight *= 0.3;
-    } else if host.is_some_and(|h| h.undelivered > h.delivered) {
+    } else if host.undelivered > host.delivered {
         weight *= 0.6;
     }
     if breadth > 50 && listing.level < Level::Curated && !verified && !host_delivers {
@@ -138,9 +173,10 @@ mod tests {
         let sorted = by_level.clone();
         by_level.sort_by(f64::total_cmp);
         assert_eq!(by_level, sorted);
-        let saw = |seen: Seen| Evidence {
-            endpoints: HashMap::from([(one(Level::Listed).key(), seen)]),
-            hosts: HashMap::new(),
+        let saw = |seen: Seen| {
+            let mut evidence = Evidence::default();
+            *evidence.at("a.example", "GET", "/x") = seen;
+            evidence
         };
         let good = saw(Seen { delivered: 1, ..Seen::default() });
         let bad = saw(Seen { undelivered: 1, ..Seen::default() });

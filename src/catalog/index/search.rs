@@ -36,6 +36,8 @@ pub struct Query<'a> {
     pub limit: usize,
     /// Whether a wallet here can pay it, or why not.
     pub reach: &'a (dyn Fn(&Listing) -> Result<(), String> + Sync),
+    /// Whether there is any wallet: without one, what cannot be paid weighs no less than what can.
+    pub any_wallet: bool,
     /// What was seen here.
     pub evidence: &'a Evidence,
 }
@@ -251,7 +253,7 @@ fn candidates(
         } else if listed.listing.has("cross_origin") {
             payable = Err("its own document says that another host is paid".into());
         }
-        let weighed = weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, payable.is_ok());
+        let weighed = weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, payable.is_ok() || !query.any_wallet);
         let trust = weighed.trust;
         candidates.push(Candidate { id, score: score * weighed.weight, listed, trust, payable });
     }

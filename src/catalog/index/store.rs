@@ -32,8 +32,8 @@ CREATE TABLE listing(id INTEGER PRIMARY KEY, key TEXT NOT NULL, host TEXT NOT NU
   source INTEGER NOT NULL, sources INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE INDEX listing_key ON listing(key);
 CREATE VIRTUAL TABLE words USING fts5(name, tags, about, path, provider, content='', tokenize='porter unicode61');
-CREATE TABLE IF NOT EXISTS observed(key TEXT PRIMARY KEY, price TEXT NOT NULL, at_ms INTEGER NOT NULL)
-  STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS observed(host TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, price TEXT NOT NULL,
+  at_ms INTEGER NOT NULL, PRIMARY KEY(host, method, path)) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the index, making it first if it is not there or what it is made of has changed. Where the home cannot be
