@@ -123,18 +123,28 @@ fn cut(row: &Value, level: Level) -> Raw {
     let dull = ["data", "search", "provenance", "api", "and", "the", "with", "for", "from", "of", "in", "to", "a", "an",
         "or", "by", "on", "is", "per", "as", "at", "plus", "including", "your", "you", "all"];
     let known = split(&name);
-    let words = once(&[&about, &tags.join(" "), &provided], 60);
-    let mut words: Vec<&str> =
-        words.split(' ').filter(|w| w.len() > 1 && !dull.contains(w) && !known.iter().any(|k| k == w)).take(22).collect();
-    // A set, so that nothing is left of how its seller put it.
-    words.sort_unstable();
+    // A set of words, so that nothing is left of how its seller put it.
+    let set = |texts: &[&str], most: usize| {
+        let words = once(texts, 60);
+        let telling = |w: &&str| w.len() > 1 && !dull.contains(w) && !known.iter().any(|k| k == w);
+        let mut words: Vec<&str> = words.split(' ').filter(telling).take(most).collect();
+        words.sort_unstable();
+        words.join(" ")
+    };
+    // A registry's tags are about a whole service, others' about the endpoint.
+    let tags = tags.join(" ");
+    let (own, service) = match level {
+        Level::Curated => (set(&[&about], 16), set(&[&tags, &provided], 16)),
+        _ => (set(&[&about, &tags], 22), String::new()),
+    };
     let stub = row["quality_note"].as_str().is_some_and(|n| n.contains("stub"));
     Raw {
         url: text("url"),
         method: text("method"),
         name,
         about: String::new(),
-        words: words.join(" "),
+        words: own,
+        service,
         provider: if provider.is_empty() { text("provider") } else { provider.to_owned() },
         price,
         protocols: protocols.join(" "),

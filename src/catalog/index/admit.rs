@@ -45,6 +45,8 @@ pub struct Raw {
     pub about: String,
     /// Words that it is found by.
     pub words: String,
+    /// Words about all that its seller offers.
+    pub service: String,
     /// Who sells it.
     pub provider: String,
     /// What it costs.
@@ -155,6 +157,7 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
         name: if name.is_empty() { plain(&about, 80) } else { name },
         about,
         words: super::words::once(&[&plain(&raw.words, 200)], 24),
+        service: super::words::once(&[&plain(&raw.service, 300)], 24),
         provider: plain(&raw.provider, 40),
         method: if known { method } else { String::new() },
         price,

@@ -45,6 +45,9 @@ pub struct Listing {
     /// Words that it is found by; never shown.
     #[serde(rename = "k", default, skip_serializing_if = "String::is_empty")]
     pub words: String,
+    /// Words about all that its seller offers; they count for little, and are never shown.
+    #[serde(rename = "w", default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
     /// Who sells it.
     #[serde(rename = "v", default, skip_serializing_if = "String::is_empty")]
     pub provider: String,

@@ -111,7 +111,8 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
     let host = evidence.host(&listing.host());
     let verified = seen.delivered > 0 || seen.seen_ms > 0;
     let trust = match listing.level {
-        _ if verified && seen.delivered >= seen.undelivered => Trust::VerifiedHere,
+        _ if seen.undelivered > seen.delivered => Trust::Unverified,
+        _ if verified => Trust::VerifiedHere,
         Level::Bundled => Trust::Bundled,
         Level::Curated | Level::Listed => Trust::Listed,
         Level::Unverified => Trust::Unverified,
@@ -131,7 +132,7 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
     // Paid and not delivered is the worst that can be known of a seller, here or elsewhere at its host.
     if seen.undelivered > seen.delivered {
         weight *= 0.3;
-    } else if host.undelivered > host.delivered {
+    } else if seen.delivered == 0 && host.undelivered > host.delivered {
         weight *= 0.6;
     }
     if breadth > 50 && listing.level < Level::Curated && !verified && !host_delivers {

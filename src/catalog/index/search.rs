@@ -17,8 +17,12 @@ use crate::money::Amount;
 const CANDIDATES: usize = 240;
 const A_HOST: usize = 2;
 
-/// The weights of name, tags, about, path and provider.
-const BM25: &str = "bm25(words, 4, 3, 4, 3, 1)";
+/// How many are looked at word by word, and how many words of a long query need be met for a perfect match.
+const COVERED: usize = 60;
+const LONG: usize = 5;
+
+/// The weights of name, tags, about, path, provider and service.
+const BM25: &str = "bm25(words, 4, 3, 4, 3, 1, 0.5)";
 
 /// What is wanted.
 pub struct Query<'a> {
@@ -161,27 +165,32 @@ pub(super) fn search(conn: &Connection, query: &Query<'_>) -> rusqlite::Result<S
     dearer(&mut candidates);
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     filter(&mut candidates, query, &mut search.not_shown);
-    // How well it fits is told by words and not by scores: those of a small index mean nothing.
-    let mut covered = Vec::new();
-    for candidate in candidates.iter().take(40) {
-        covered.push(met(conn, candidate.id, &words.telling)?);
+    // How well it fits is told by words and not by scores: those of a small index mean nothing. What has all words comes
+    // before what has one of them often.
+    let share = |met: &Vec<String>| met.len() as f64 / words.telling.len().clamp(1, LONG) as f64;
+    let mut ranked: Vec<(Candidate, Vec<String>)> = Vec::new();
+    for mut candidate in candidates {
+        let met = if ranked.len() < COVERED { met(conn, candidate.id, &words.telling)? } else { Vec::new() };
+        candidate.score *= share(&met).powf(1.5);
+        ranked.push((candidate, met));
     }
-    let share = |met: &Vec<String>| met.len() as f64 / words.telling.len().max(1) as f64;
-    let mut ranked: Vec<(Candidate, Vec<String>)> = candidates.into_iter().zip(covered).collect();
-    // Half of what the best covers is too little to be shown beside it.
-    let best = ranked.iter().map(|(_, met)| share(met)).fold(0.0, f64::max);
+    ranked.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    // Less than half of what the best covers is too little to be shown beside it. A fake that covers all sets no measure.
+    let vouched = |c: &Candidate, met: &Vec<String>| c.trust > Trust::Unverified && share(met) >= 0.5;
+    let verified = ranked.iter().any(|(c, met)| vouched(c, met));
+    let measure = ranked.iter().filter(|(c, met)| !verified || vouched(c, met));
+    let best = measure.map(|(_, met)| share(met)).fold(0.0, f64::max);
     let before = ranked.len();
-    ranked.retain(|(_, met)| share(met) > best / 2.0);
+    ranked.retain(|(_, met)| !met.is_empty() && share(met) * 2.0 >= best);
     search.not_shown.lower += before - ranked.len();
-    let verified = ranked.iter().any(|(c, met)| c.trust > Trust::Unverified && share(met) >= 0.5);
     if verified {
         // What nobody vouches for comes after what somebody does, and only once.
         ranked.sort_by_key(|(c, _)| c.trust == Trust::Unverified);
     }
     let top = ranked.first().map_or(0.0, |(_, met)| share(met));
     search.fit = match top {
-        share if share >= 0.66 => Match::Strong,
-        share if share >= 0.5 => Match::Weak,
+        share if share >= 0.66 && words.telling.len() <= LONG => Match::Strong,
+        share if share >= 0.5 || (words.telling.len() > LONG && share >= 0.4) => Match::Weak,
         _ => Match::None,
     };
     if search.fit == Match::None {
@@ -253,7 +262,9 @@ fn candidates(
         } else if listed.listing.has("cross_origin") {
             payable = Err("its own document says that another host is paid".into());
         }
-        let weighed = weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, payable.is_ok() || !query.any_wallet);
+        let near = payable.is_ok() && (!listed.listing.is_free() || (query.reach)(&listed.listing).is_ok());
+        let weighed =
+            weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, near || !query.any_wallet);
         let trust = weighed.trust;
         candidates.push(Candidate { id, score: score * weighed.weight, listed, trust, payable });
     }
@@ -268,12 +279,13 @@ fn scored(conn: &Connection, words: &str, most: usize) -> rusqlite::Result<Vec<(
     rows.collect()
 }
 
-/// Which of the words a listing has, as the index itself cuts and stems them.
+/// Which of the words a listing has, as the index itself cuts and stems them. What is said of all that its seller offers
+/// does not count.
 fn met(conn: &Connection, id: i64, words: &[String]) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare_cached("SELECT 1 FROM words WHERE rowid = ?1 AND words MATCH ?2")?;
     let mut met = Vec::new();
     for word in words {
-        if statement.exists((id, any_of(std::slice::from_ref(word))))? {
+        if statement.exists((id, format!("{{name tags about path provider}} : \"{word}\"")))? {
             met.push(word.clone());
         }
     }

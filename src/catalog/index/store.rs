@@ -31,7 +31,7 @@ CREATE TABLE source(id INTEGER PRIMARY KEY, catalog TEXT NOT NULL, name TEXT NOT
 CREATE TABLE listing(id INTEGER PRIMARY KEY, key TEXT NOT NULL, host TEXT NOT NULL, breadth INTEGER NOT NULL,
   source INTEGER NOT NULL, sources INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE INDEX listing_key ON listing(key);
-CREATE VIRTUAL TABLE words USING fts5(name, tags, about, path, provider, content='', tokenize='porter unicode61');
+CREATE VIRTUAL TABLE words USING fts5(name, tags, about, path, provider, service, content='', tokenize='porter unicode61');
 CREATE TABLE IF NOT EXISTS observed(host TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, price TEXT NOT NULL,
   at_ms INTEGER NOT NULL, PRIMARY KEY(host, method, path)) STRICT, WITHOUT ROWID;
 ";
@@ -199,7 +199,7 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
     let mut judged: HashMap<String, bool> = HashMap::new();
     let mut listing =
         conn.prepare("INSERT INTO listing(id, key, host, breadth, source, sources, json) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
-    let mut words = conn.prepare("INSERT INTO words(rowid, name, tags, about, path, provider) VALUES(?, ?, ?, ?, ?, ?)")?;
+    let mut words = conn.prepare("INSERT INTO words(rowid, name, tags, about, path, provider, service) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
     for (id, row) in rows.iter_mut().enumerate() {
         let one = &mut row.listing;
         let mut host = one.host();
@@ -227,7 +227,8 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
             once(&[&one.words], 40),
             once(&[&one.about], 40),
             split(&path).join(" "),
-            once(&[&provider], 12)
+            once(&[&provider], 12),
+            once(&[&one.service], 24)
         ])?;
     }
     Ok(())

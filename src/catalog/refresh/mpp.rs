@@ -33,7 +33,7 @@ pub(super) fn read(page: &Value) -> Option<Page> {
                 url: format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
                 method: text(endpoint, "method"),
                 name: text(endpoint, "description"),
-                words: format!("{} {} {}", text(service, "name"), words(&service["tags"]), words(&service["categories"])),
+                service: format!("{} {}", words(&service["tags"]), words(&service["categories"])),
                 provider: text(service, "name"),
                 price: price(payment),
                 protocols: if payment.is_null() { String::new() } else { "mpp".into() },

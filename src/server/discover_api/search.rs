@@ -44,8 +44,10 @@ async fn evidence(purse: &Purse, caller: &Caller) -> Evidence {
         let Some((method, path)) = row.path.split_once(' ') else { continue };
         let seen = evidence.at(&row.host, method, path);
         match row.state.as_str() {
-            "delivered" => seen.delivered += 1,
-            "undelivered" => seen.undelivered += 1,
+            // Paid, and the seller broke: an answer, and no delivery.
+            "delivered" if row.http_status.is_some_and(|status| status >= 500) => seen.undelivered += 1,
+            "delivered" if row.http_status.is_none_or(|status| status < 400) => seen.delivered += 1,
+            "undelivered" | "paid" => seen.undelivered += 1,
             "refused" => seen.refused += 1,
             _ => {}
         }
@@ -110,7 +112,7 @@ pub(super) async fn run(purse: &Purse, caller: &Caller, args: &Args) -> Output {
     }
     for hit in &output.results {
         let url = Url::parse(&hit.url).ok();
-        if let (Some(url), Some(price)) = (url, hit.price.filter(|_| hit.price_basis != Basis::SeenHere)) {
+        if let (Some(url), Some(price)) = (url, hit.price) {
             let basis = format!("{}, {}", hit.price_basis.name(), hit.as_of);
             purse.told_price(caller, &hit.method, &url, price, &basis);
         }
