@@ -120,8 +120,34 @@ fn cut(row: &Value, level: Level) -> Raw {
     let short = path && about.chars().count() <= 60;
     let name = if short { about.clone() } else { name.to_owned() };
     let provided: String = text("provider_description").chars().take(160).collect();
-    let dull = ["data", "search", "provenance", "api", "and", "the", "with", "for", "from", "of", "in", "to", "a", "an",
-        "or", "by", "on", "is", "per", "as", "at", "plus", "including", "your", "you", "all"];
+    let dull = [
+        "data",
+        "search",
+        "provenance",
+        "api",
+        "and",
+        "the",
+        "with",
+        "for",
+        "from",
+        "of",
+        "in",
+        "to",
+        "a",
+        "an",
+        "or",
+        "by",
+        "on",
+        "is",
+        "per",
+        "as",
+        "at",
+        "plus",
+        "including",
+        "your",
+        "you",
+        "all",
+    ];
     let known = split(&name);
     // A set of words, so that nothing is left of how its seller put it.
     let set = |texts: &[&str], most: usize| {

@@ -70,9 +70,7 @@ fn status(config: &Config, known: &[Source], json: bool) -> Done {
     };
     let rows: Vec<Row> = known.iter().map(row).collect();
     if json {
-        let part = |p: &crate::catalog::index::SourceRow| {
-            json!({ "catalog": p.catalog, "source": p.name, "as_of": p.as_of, "entries": p.entries })
-        };
+        let part = |p: &crate::catalog::index::SourceRow| json!({ "catalog": p.catalog, "source": p.name, "as_of": p.as_of, "entries": p.entries });
         let parts: Vec<_> = parts.iter().map(part).collect();
         show::print_json(
             &json!({ "entries": entries, "bytes": size, "parts": parts, "left_out": dropped, "catalogs": rows }),
@@ -122,7 +120,12 @@ async fn fetch(config: &Config, known: &[Source], names: &[String], json: bool) 
             }
         };
         let _ = writeln!(err, "{}: {outcome}", source.name);
-        rows.push(Row { name: source.name.clone(), url: source.url.clone(), fetched: fetched(config, source), outcome });
+        rows.push(Row {
+            name: source.name.clone(),
+            url: source.url.clone(),
+            fetched: fetched(config, source),
+            outcome,
+        });
     }
     // The next search need not wait for it.
     let index = Index::open(&config.home)?;

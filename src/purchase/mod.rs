@@ -40,9 +40,9 @@ pub use choose::OfferView;
 pub use outcome::{No, Outcome, Report};
 pub use reach::Reach;
 pub use request::{Caller, Request, Wish};
-pub use told::and_a_tenth;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
+pub use told::and_a_tenth;
 pub use words::NO_WALLET;
 
 use crate::{

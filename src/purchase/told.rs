@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn the_most_that_is_paid_is_a_little_more_than_what_was_told() {
         let more = |text: &str| and_a_tenth(text.parse().unwrap()).unwrap().to_string();
-        assert_eq!((more("10 sat"), more("1 sat"), more("1000 sat")), ("11 sat".into(), "2 sat".into(), "1100 sat".into()));
+        assert_eq!(
+            (more("10 sat"), more("1 sat"), more("1000 sat")),
+            ("11 sat".into(), "2 sat".into(), "1100 sat".into())
+        );
         assert_eq!(more("0.05 usd"), "0.055 usd");
     }
 

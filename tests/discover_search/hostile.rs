@@ -26,13 +26,23 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
     for row in &rows {
         let (id, expect) = (row["id"].as_str().unwrap(), row["expect"].as_str().unwrap());
         // Its name, and a part of its host so that it is found among all others.
-        let own = if id == "a06" { "xn pullthatupjame ibm" } else if id == "a07" { "" } else { "adv" };
+        let own = if id == "a06" {
+            "xn pullthatupjame ibm"
+        } else if id == "a07" {
+            ""
+        } else {
+            "adv"
+        };
         let query = format!("{} {own}", row["name"].as_str().unwrap());
         let told = search(&host, json!({ "query": query, "limit": 10 })).await;
         let json = told.facts().to_string();
         let mine = |r: &&Value| {
             let url = r["url"].as_str().unwrap();
-            if id == "a06" { url.contains("xn--") } else { url.contains("example-adv.test") }
+            if id == "a06" {
+                url.contains("xn--")
+            } else {
+                url.starts_with(row["url"].as_str().unwrap().split('#').next().unwrap())
+            }
         };
         let results = results(&told);
         let found = results.iter().find(mine);
@@ -58,7 +68,8 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
                 assert!(found["url"].as_str().unwrap().starts_with("https://xn--pullthatupjame-ibm.ai/"));
                 assert!(found["flags"].as_array().unwrap().contains(&json!("lookalike_host")));
                 assert_eq!(found["payable"], false);
-                assert_ne!(hosts(&told)[0], "xn--pullthatupjame-ibm.ai");
+                let plain = search(&host, json!({ "query": "podcast search", "limit": 10 })).await;
+                assert_eq!(hosts(&plain)[0], "www.pullthatupjamie.ai", "{}", plain.text());
             }
             "rewrite_or_flag:host_redirects" => {
                 assert!(hosts(&told).iter().all(|h| h != "pullthatupjamie.ai"), "{json}");
@@ -109,7 +120,13 @@ async fn a_host_with_a_tailored_fake_for_every_query_never_comes_first() {
     for n in 0..56 {
         let pair = &pairs[n % pairs.len()];
         let (what, task) = (pair["capability"].as_str().unwrap(), pair["task"].as_str().unwrap());
-        fakes.push(listed(&format!("https://everything-cheap.com/v{n}/x"), what, &format!("{what}: {task}"), 0.001, false));
+        fakes.push(listed(
+            &format!("https://everything-cheap.com/v{n}/x"),
+            what,
+            &format!("{what}: {task}"),
+            0.001,
+            false,
+        ));
     }
     let catalog = index402(fakes).await;
     let world = world_with("402index", &catalog).await;

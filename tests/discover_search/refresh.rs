@@ -57,9 +57,18 @@ async fn a_facilitators_list_is_read_in_both_versions_and_its_counters_only_veto
             "{good}"
         );
         let odd = found("quokka-odd").unwrap();
-        assert_eq!((&odd["price"], odd["price_is"].as_str()), (&Value::Null, Some("unknown")), "eighteen decimals are no price");
+        assert_eq!(
+            (&odd["price"], odd["price_is"].as_str()),
+            (&Value::Null, Some("unknown")),
+            "eighteen decimals are no price"
+        );
         assert!(found("quokka-absurd").is_none() && found("quokka-mcp").is_none());
-        assert_eq!(results(&told).iter().filter(|r| r["trust"] == "unverified").count(), 1, "one slot: {}", told.text());
+        assert_eq!(
+            results(&told).iter().filter(|r| r["trust"] == "unverified").count(),
+            1,
+            "one slot: {}",
+            told.text()
+        );
         assert!(told.facts()["not_shown"]["unverified"].as_u64() >= Some(1));
         assert_eq!(told.facts()["index"]["catalogs"], json!(["bundled", name]));
     }

@@ -23,22 +23,24 @@ async fn quokkas(host: &crate::Host) -> Vec<(String, String, String)> {
 async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
     let mut world = World::new().await;
     let node = world.node().clone();
-    let asks = Seller::start(move |hit| {
-        if hit.paid() {
-            return if hit.uri.path() == "/delivers" { Reply::ok("{}") } else { Reply::status(500, "no") };
-        }
-        let invoice = node.invoice(3_000, "quokkas", 600).unwrap();
-        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
-    })
-    .await;
-    let rows = |path: &str, level: bool| {
-        vec![
-            lightning("https://quokka-shop.com/known", "Quokka tally", 3, !level),
-            lightning(&asks.url(path), "Quokka tally", 3, level),
-        ]
+    let start = || {
+        let node = node.clone();
+        Seller::start(move |hit| {
+            if hit.paid() {
+                return if hit.uri.path() == "/delivers" { Reply::ok("{}") } else { Reply::status(500, "no") };
+            }
+            let invoice = node.invoice(3_000, "quokkas", 600).unwrap();
+            Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+        })
     };
+    // Two sellers at one host, so that the token of the one does not open the other.
     for (path, vouched, first) in [("/delivers", false, "/delivers"), ("/fails", true, "/known")] {
-        let catalog = index402(rows(path, vouched)).await;
+        let asks = start().await;
+        let rows = vec![
+            lightning("https://quokka-shop.com/known", "Quokka tally", 3, !vouched),
+            lightning(&asks.url(path), "Quokka tally", 3, vouched),
+        ];
+        let catalog = index402(rows).await;
         world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
         let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
         assert_eq!(code, 0, "{err}");

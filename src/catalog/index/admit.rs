@@ -22,13 +22,31 @@ const ABSURD: [(Currency, u64); 3] =
 
 /// Networks on which money is play money.
 const TEST_NETWORKS: [&str; 10] = [
-    "signet", "testnet", "regtest", "sepolia", "base-sepolia", "devnet", "eip155:84532", "eip155:11155111", "moderato",
+    "signet",
+    "testnet",
+    "regtest",
+    "sepolia",
+    "base-sepolia",
+    "devnet",
+    "eip155:84532",
+    "eip155:11155111",
+    "moderato",
     "eip155:42431",
 ];
 
 /// Parts of a host's or a path's name that say that it is not meant for buyers.
 const UNFINISHED: [&str; 12] = [
-    "sample", "preview", "staging", "stage", "demo", "ngrok", "trycloudflare", "loca", "localtunnel", "test", "dev",
+    "sample",
+    "preview",
+    "staging",
+    "stage",
+    "demo",
+    "ngrok",
+    "trycloudflare",
+    "loca",
+    "localtunnel",
+    "test",
+    "dev",
     "example",
 ];
 

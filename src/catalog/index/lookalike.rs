@@ -126,13 +126,20 @@ mod tests {
     #[test]
     fn names_that_are_drawn_alike_are_found_and_the_known_ones_are_not() {
         let known = Known::new(KNOWN);
-        for host in ["pullthatupjamіe.ai", "xn--pullthatupjame-ibm.ai", "pu11thatupjamie.ai", "pullthatupjarnie.ai", "pullthatupjamle.ai"] {
+        for host in [
+            "pullthatupjamіe.ai",
+            "xn--pullthatupjame-ibm.ai",
+            "pu11thatupjamie.ai",
+            "pullthatupjarnie.ai",
+            "pullthatupjamle.ai",
+        ] {
             assert_eq!(known.looks_like(host), Some(KNOWN[0]), "{host}");
         }
         for host in ["pullthatupjamies.ai", "pulthatupjamie.ai", "x402-ntriq.co.kr"] {
             assert!(known.looks_like(host).is_some(), "{host}");
         }
-        for host in ["pullthatupjamie.ai", "api.pullthatupjamie.ai", "WWW.example.com", "api.b.io", "x402.ntriq.co.kr"] {
+        for host in ["pullthatupjamie.ai", "api.pullthatupjamie.ai", "WWW.example.com", "api.b.io", "x402.ntriq.co.kr"]
+        {
             assert_eq!(known.looks_like(host), None, "{host}");
         }
     }

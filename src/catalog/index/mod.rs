@@ -37,7 +37,6 @@ pub struct Index {
     conn: Connection,
 }
 
-
 impl Index {
     /// Opens the index of a home. The first call makes it.
     ///

@@ -111,7 +111,7 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
     let host = evidence.host(&listing.host());
     let verified = seen.delivered > 0 || seen.seen_ms > 0;
     let trust = match listing.level {
-        _ if seen.undelivered > seen.delivered => Trust::Unverified,
+        _ if seen.undelivered > seen.delivered || listing.has("lookalike_host") => Trust::Unverified,
         _ if verified => Trust::VerifiedHere,
         Level::Bundled => Trust::Bundled,
         Level::Curated | Level::Listed => Trust::Listed,
@@ -144,7 +144,7 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
         }
     }
     if listing.has("lookalike_host") {
-        weight *= 0.1;
+        weight *= 0.3;
     }
     // Its own words should say something.
     if listing.name.split(' ').count() + listing.about.split(' ').count() < 3 && listing.level < Level::Curated {
@@ -192,7 +192,7 @@ mod tests {
         assert!(at(51) < at(50));
         let mut alike = one(Level::Listed);
         alike.flag("lookalike_host");
-        assert!(weigh(&alike, &none, 1, 1, true).weight < 0.1);
+        assert!(weigh(&alike, &none, 1, 1, true).weight < 0.2);
         assert!(weigh(&one(Level::Listed), &none, 2, 1, true).weight > at(1));
     }
 }

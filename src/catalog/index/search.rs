@@ -263,8 +263,7 @@ fn candidates(
             payable = Err("its own document says that another host is paid".into());
         }
         let near = payable.is_ok() && (!listed.listing.is_free() || (query.reach)(&listed.listing).is_ok());
-        let weighed =
-            weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, near || !query.any_wallet);
+        let weighed = weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, near || !query.any_wallet);
         let trust = weighed.trust;
         candidates.push(Candidate { id, score: score * weighed.weight, listed, trust, payable });
     }

@@ -199,7 +199,8 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
     let mut judged: HashMap<String, bool> = HashMap::new();
     let mut listing =
         conn.prepare("INSERT INTO listing(id, key, host, breadth, source, sources, json) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
-    let mut words = conn.prepare("INSERT INTO words(rowid, name, tags, about, path, provider, service) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
+    let mut words = conn
+        .prepare("INSERT INTO words(rowid, name, tags, about, path, provider, service) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
     for (id, row) in rows.iter_mut().enumerate() {
         let one = &mut row.listing;
         let mut host = one.host();
@@ -251,7 +252,12 @@ pub struct SourceRow {
 pub(super) fn sources(conn: &Connection) -> rusqlite::Result<Vec<SourceRow>> {
     let mut statement = conn.prepare("SELECT catalog, name, as_of, entries FROM source ORDER BY id")?;
     let rows = statement.query_map([], |r| {
-        Ok(SourceRow { catalog: r.get(0)?, name: r.get(1)?, as_of: r.get(2)?, entries: r.get::<_, i64>(3)?.unsigned_abs() })
+        Ok(SourceRow {
+            catalog: r.get(0)?,
+            name: r.get(1)?,
+            as_of: r.get(2)?,
+            entries: r.get::<_, i64>(3)?.unsigned_abs(),
+        })
     })?;
     rows.collect()
 }

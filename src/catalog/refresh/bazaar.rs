@@ -37,7 +37,8 @@ fn row(item: &Value) -> Option<Raw> {
     let old = &accept["outputSchema"]["input"];
     let address = item["resource"].as_str().or(item["resource"]["url"].as_str()).or(accept["resource"].as_str())?;
     let method = ["method"].iter().find_map(|key| info[*key].as_str().or(old[*key].as_str())).unwrap_or_default();
-    let about = ["description"].iter().find_map(|key| item[*key].as_str().or(accept[*key].as_str())).unwrap_or_default();
+    let about =
+        ["description"].iter().find_map(|key| item[*key].as_str().or(accept[*key].as_str())).unwrap_or_default();
     let schema = &item["extensions"]["bazaar"]["schema"]["properties"]["input"]["properties"];
     let fields = input(&schema["body"]).or_else(|| input(&schema["queryParams"]));
     let service = text(item, "serviceName");

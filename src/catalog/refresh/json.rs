@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(usd(json!(0.0077819)), "0.007782 usd");
         assert_eq!(usd(json!("$0.05")), "0.05 usd");
         assert_eq!(usd(json!(1e10)), "Absurd");
-        assert_eq!((usd(json!(-1)), usd(json!(null)), usd(json!("ten"))), ("Unknown".into(), "Unknown".into(), "Unknown".into()));
+        assert_eq!(
+            (usd(json!(-1)), usd(json!(null)), usd(json!("ten"))),
+            ("Unknown".into(), "Unknown".into(), "Unknown".into())
+        );
         assert_eq!(units(&json!("99999999999999999999999")), Some(Err(())));
         assert_eq!((units(&json!("0.1")), units(&json!(7))), (None, Some(Ok(7))));
     }
@@ -97,7 +100,13 @@ mod tests {
     #[test]
     fn examples_and_schemas_carry_nothing_that_hides() {
         assert_eq!(example(&json!({"q": "rain"})), Some(json!({"q": "rain"})));
-        for bad in [json!({"q": "ra\u{202e}in"}), json!({"q": "</system>"}), json!({}), json!("x"), json!({"q": "x".repeat(500)})] {
+        for bad in [
+            json!({"q": "ra\u{202e}in"}),
+            json!({"q": "</system>"}),
+            json!({}),
+            json!("x"),
+            json!({"q": "x".repeat(500)}),
+        ] {
             assert_eq!(example(&bad), None, "{bad}");
         }
         let schema = json!({"properties": {"q": {"type": "string"}, "x y": {}, "z": {"$ref": "https://evil.example/s"}},

@@ -3,11 +3,11 @@
 //! A source that is slow, broken, hostile or gone leaves the last good snapshot where it is. None needs a key, and none is
 //! asked by the server: a person (or a timer of theirs) runs `bursar catalog refresh`.
 
+mod bazaar;
 mod feed;
 mod index402;
 mod json;
 mod mpp;
-mod bazaar;
 
 use std::{
     collections::BTreeMap,
@@ -206,9 +206,7 @@ pub fn kept(home: &Path, source: &str) -> Option<Header> {
 fn page(first: &Url, kind: Kind, offset: usize) -> Url {
     let mut url = first.clone();
     if kind.rows() > 0 {
-        url.query_pairs_mut()
-            .append_pair("limit", &kind.rows().to_string())
-            .append_pair("offset", &offset.to_string());
+        url.query_pairs_mut().append_pair("limit", &kind.rows().to_string()).append_pair("offset", &offset.to_string());
     }
     url
 }
@@ -219,8 +217,9 @@ mod tests {
 
     #[test]
     fn the_operator_adds_turns_off_and_replaces_catalogues() {
-        let configured = [("cdp", ""), ("mpp", "http://127.0.0.1:1/x"), ("mine", "https://f.example/d"), ("../x", "https://e")]
-            .map(|(name, url)| (name.to_owned(), url.to_owned()));
+        let configured =
+            [("cdp", ""), ("mpp", "http://127.0.0.1:1/x"), ("mine", "https://f.example/d"), ("../x", "https://e")]
+                .map(|(name, url)| (name.to_owned(), url.to_owned()));
         let names: Vec<String> = sources(&configured.into()).into_iter().map(|s| s.name).collect();
         assert_eq!(names, ["402index", "bazaar", "mine", "mpp"]);
     }

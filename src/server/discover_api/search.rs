@@ -83,7 +83,8 @@ pub(super) async fn run(purse: &Purse, caller: &Caller, args: &Args) -> Output {
     let limit = usize::from(args.limit.unwrap_or(if full { 1 } else { 5 })).clamp(1, 10);
     let cut = |text: &Option<String>, most: usize| text.iter().flat_map(|t| t.chars()).take(most).collect::<String>();
     let (query, task) = (cut(&args.query, 200), cut(&args.task, 500));
-    let (max_price, payable_only, free_ok) = (args.max_price, args.payable_only == Some(true), args.free_ok != Some(false));
+    let (max_price, payable_only, free_ok) =
+        (args.max_price, args.payable_only == Some(true), args.free_ok != Some(false));
     let found = with_index(purse.config().home.clone(), move |index| {
         index.recall(&mut evidence)?;
         let any_wallet = !reach.is_empty();
@@ -345,7 +346,10 @@ pub(super) fn lines(output: &Output) -> Vec<String> {
         }
         line.push_str(&format!(", {}", hit.trust.name()));
         if let Some(seen) = &hit.seen_here {
-            line.push_str(&format!(", here {} delivered, {} not, {} refused", seen.delivered, seen.undelivered, seen.refused));
+            line.push_str(&format!(
+                ", here {} delivered, {} not, {} refused",
+                seen.delivered, seen.undelivered, seen.refused
+            ));
         }
         if !hit.flags.is_empty() {
             line.push_str(&format!(", flags {}", hit.flags.join(" ")));
@@ -373,7 +377,12 @@ pub(super) fn lines(output: &Output) -> Vec<String> {
         lines.push(format!("Not shown: {}.", told.join(", ")));
     }
     if let Some(index) = &output.index {
-        lines.push(format!("Index: {} listings of {}, newest {}.", index.entries, index.catalogs.join(", "), index.as_of));
+        lines.push(format!(
+            "Index: {} listings of {}, newest {}.",
+            index.entries,
+            index.catalogs.join(", "),
+            index.as_of
+        ));
     }
     lines
 }
