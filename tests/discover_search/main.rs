@@ -2,6 +2,7 @@
 //! every kind on loopback.
 
 mod hostile;
+mod matrix;
 mod pairs;
 mod price;
 mod refresh;

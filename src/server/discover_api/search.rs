@@ -1,9 +1,10 @@
 //! Searching by words: the local index, what was seen here, what the wallets can pay, and no request to anybody unless
 //! `live` asks for it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 use url::Url;
 
 use super::{
@@ -27,6 +28,9 @@ const FULL_ROOM: usize = 3_600;
 
 /// How many results are asked for their price at most.
 const ASKED: usize = 3;
+
+/// How long all of them have to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was bought and refused here, as far back as the newest rows go.
 async fn evidence(purse: &Purse, caller: &Caller) -> Evidence {
@@ -182,11 +186,16 @@ async fn live(purse: &Purse, caller: &Caller, search: &Search, output: &mut Outp
         let body = found.listing.example.as_ref().map(|e| e.to_string().into_bytes());
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
-        (n, purse.quote(caller, wish).await)
+        // A seller that keeps others waiting says nothing of its price.
+        (n, timeout(PATIENCE, purse.quote(caller, wish)).await)
     });
     let today = crate::report::time::date(i64::try_from(purse.clock().now_ms()).unwrap_or(i64::MAX));
     for (n, report) in join_all(asks).await {
         let (Some(hit), Some(found)) = (output.results.get_mut(n), search.found.get(n)) else { continue };
+        let Ok(report) = report else {
+            hit.flags.push("no_live_answer".into());
+            continue;
+        };
         match (report.outcome, report.price) {
             (Outcome::Quoted, Some(price)) => {
                 let listed = found.listing.amount().filter(|l| l.currency() == price.currency());
