@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod eip3009;
+pub mod tempo;
 
 use std::{fmt, str::FromStr};
 
