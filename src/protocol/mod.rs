@@ -8,7 +8,7 @@ pub mod bolt11;
 pub mod free;
 pub mod header;
 pub mod l402;
-mod mpp;
+pub mod mpp;
 pub mod text;
 pub mod x402;
 
@@ -92,6 +92,8 @@ impl Rail {
     pub const LIGHTNING: Rail = Rail("lightning");
     /// A transfer of a stablecoin that the payer signs and the seller settles (EIP-3009).
     pub const EIP3009: Rail = Rail("eip3009");
+    /// A transaction of stablecoins on Tempo that the payer signs and the seller carries to the chain.
+    pub const TEMPO: Rail = Rail("tempo");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 
@@ -99,7 +101,7 @@ impl Rail {
     /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
     /// the seller.
     pub fn is_settled_by_seller(name: &str) -> bool {
-        [Rail::EIP3009].iter().any(|rail| rail.0 == name)
+        [Rail::EIP3009, Rail::TEMPO].iter().any(|rail| rail.0 == name)
     }
 }
 
@@ -194,6 +196,11 @@ impl Offer {
     pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
         let mut objections = self.objections.clone();
         if let Way::Pay(pin) = &self.way
+            && let Pin::Mpp(pin) = &**pin
+        {
+            objections.extend(pin.objections_at(now_s, policy));
+        }
+        if let Way::Pay(pin) = &self.way
             && let Some(text) = pin.invoice()
         {
             match Invoice::read(text) {
@@ -255,6 +262,8 @@ pub enum Pin {
     L402(l402::Pin),
     /// One entry of an x402 challenge.
     X402(x402::Pin),
+    /// An MPP challenge.
+    Mpp(mpp::Pin),
 }
 
 /// What shows that we paid.
@@ -329,6 +338,7 @@ impl Pin {
         match self {
             Pin::L402(_) => Protocol::L402,
             Pin::X402(_) => Protocol::X402,
+            Pin::Mpp(_) => Protocol::Mpp,
         }
     }
 
@@ -337,6 +347,8 @@ impl Pin {
         match self {
             Pin::L402(_) => true,
             Pin::X402(pin) => x402::replays(pin),
+            // A challenge is consumed once; some servers keep the answer, and none has to.
+            Pin::Mpp(_) => false,
         }
     }
 
@@ -345,6 +357,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => Some(&pin.transfer),
+            Pin::Mpp(pin) => pin.transfer(),
         }
     }
 
@@ -354,6 +367,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::payment(pin, signed),
+            Pin::Mpp(pin) => pin.payment(signed),
         }
     }
 
@@ -363,6 +377,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::receipt(pin, seen),
+            Pin::Mpp(pin) => pin.receipt(seen),
         }
     }
 
@@ -372,6 +387,7 @@ impl Pin {
         match self {
             Pin::L402(_) => String::new(),
             Pin::X402(_) => x402::complaint(seen),
+            Pin::Mpp(_) => mpp::complaint(seen),
         }
     }
 
@@ -380,6 +396,23 @@ impl Pin {
         match self {
             Pin::L402(pin) => Some(&pin.invoice),
             Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.invoice(),
+        }
+    }
+
+    /// When the challenge itself ends, where it says so, in unix seconds: nothing that is signed for it may outlive it.
+    pub fn expires_at(&self) -> Option<u64> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.expires_at(),
+        }
+    }
+
+    /// The most that paying costs beside the price, where that is told by what is signed and not by the wallet.
+    pub fn fee_cap(&self) -> Option<Amount> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.fee_cap(),
         }
     }
 
@@ -388,6 +421,7 @@ impl Pin {
     pub fn credential(&self, proof: &Proof) -> Option<Credential> {
         match (self, proof) {
             (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+            (Pin::Mpp(pin), proof) => pin.credential(proof),
             _ => None,
         }
     }

@@ -156,7 +156,10 @@ async fn a_negative_balance_is_none_and_buying_goes_on() {
     let options = WalletOptions { balance_said_msat: Some(-5), ..WalletOptions::default() };
     let scene = Scene::new(LONG, wallet(options)).await;
     let balance = scene.warm().await;
-    assert!(balance.facts()["wallets"][0]["balance"].is_null() && balance.say().contains("does not tell"), "{balance:?}");
+    assert!(
+        balance.facts()["wallets"][0]["balance"].is_null() && balance.say().contains("does not tell"),
+        "{balance:?}"
+    );
     let told = scene.buy().await;
     scene.paid_once(&told).await;
 }
