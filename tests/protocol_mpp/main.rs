@@ -7,6 +7,7 @@ mod protocol_mint;
 mod evm;
 mod lightning;
 mod seller;
+mod session;
 mod shapes;
 mod tempo;
 mod vectors;

@@ -72,7 +72,6 @@ fn offers_that_this_wallet_cannot_pay_are_listed_with_the_reason() {
         ("solana", "charge", "\"solana\""),
         ("nearintents", "charge", "\"nearintents\""),
         ("tempo", "session", "a deposit to draw on"),
-        ("lightning", "session", "a deposit to draw on"),
         ("tempo", "subscription", "again and again"),
         ("tempo", "authorize", "not known"),
         ("x\u{202e}y", "charge", "\"xy\""),

@@ -14,6 +14,7 @@ mod lightning;
 mod listed;
 mod receipt;
 mod redact;
+pub mod session;
 mod tempo;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,11 @@ pub enum Means {
         /// What is signed.
         ask: chain::Ask,
     },
+    /// A deposit to make, whose rest comes back. It is no invoice to pay like another: a return invoice is made first.
+    Session {
+        /// What it costs.
+        terms: Box<session::Terms>,
+    },
 }
 
 impl Pin {
@@ -74,7 +80,7 @@ impl Pin {
     pub fn invoice(&self) -> Option<&str> {
         match &self.means {
             Means::Lightning { invoice } => Some(invoice),
-            Means::Eip3009 { .. } | Means::Tempo { .. } => None,
+            Means::Eip3009 { .. } | Means::Tempo { .. } | Means::Session { .. } => None,
         }
     }
 
@@ -82,7 +88,15 @@ impl Pin {
     pub fn transfer(&self) -> Option<&Transfer> {
         match &self.means {
             Means::Eip3009 { transfer } => Some(transfer),
-            Means::Lightning { .. } | Means::Tempo { .. } => None,
+            Means::Lightning { .. } | Means::Tempo { .. } | Means::Session { .. } => None,
+        }
+    }
+
+    /// The session to open.
+    pub fn session(&self) -> Option<&session::Terms> {
+        match &self.means {
+            Means::Session { terms } => Some(terms),
+            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Tempo { .. } => None,
         }
     }
 
@@ -90,7 +104,7 @@ impl Pin {
     pub fn tempo(&self) -> Option<&chain::Ask> {
         match &self.means {
             Means::Tempo { ask } => Some(ask),
-            Means::Lightning { .. } | Means::Eip3009 { .. } => None,
+            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Session { .. } => None,
         }
     }
 
@@ -99,7 +113,7 @@ impl Pin {
         match &self.means {
             Means::Tempo { ask: chain::Ask::Charge(charge) } => Amount::new(Currency::Usd, charge.fee_cap()),
             Means::Tempo { .. } => Some(Amount::zero(Currency::Usd)),
-            Means::Lightning { .. } | Means::Eip3009 { .. } => None,
+            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Session { .. } => None,
         }
     }
 
@@ -123,7 +137,7 @@ impl Pin {
     pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
         let Some(end) = self.expires_at() else { return Vec::new() };
         let least = match &self.means {
-            Means::Lightning { .. } => policy.min_left_s,
+            Means::Lightning { .. } | Means::Session { .. } => policy.min_left_s,
             Means::Eip3009 { .. } => evm::MIN_LEFT_S,
             Means::Tempo { ask: chain::Ask::Charge(chain::Charge { fees: chain::Fees::Sponsored, .. }) } => {
                 chain::SPONSOR_LEAST_S + ON_THE_WAY_S
@@ -154,7 +168,7 @@ impl Pin {
     /// The header that pays, made of the challenge and what the wallet signed.
     pub(super) fn payment(&self, signed: &[u8]) -> Option<Credential> {
         match &self.means {
-            Means::Lightning { .. } => None,
+            Means::Lightning { .. } | Means::Session { .. } => None,
             Means::Eip3009 { transfer } => evm::payment(&self.challenge, transfer, signed),
             Means::Tempo { ask } => tempo::payment(&self.challenge, ask, signed),
         }
@@ -207,6 +221,9 @@ fn offer(raw: &RawChallenge, page: &Page<'_>) -> Offer {
         }
     };
     let terms = challenge.terms();
+    if let Some(session) = session::offer(&challenge, &offer) {
+        return session;
+    }
     if let Some(objection) = listed::objection(&challenge, terms.as_ref().ok()) {
         offer.objections.push(objection);
         offer.remarks.extend(terms.ok().and_then(|terms| listed::price(&terms)));
