@@ -14,6 +14,7 @@ pub mod aperture;
 pub mod jamie;
 mod listen;
 mod macaroon;
+pub mod mpp_shop;
 pub mod node;
 pub mod relay;
 mod seed;
