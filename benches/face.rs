@@ -242,7 +242,8 @@ impl World {
     /// A question to the wallet over the relay and back, without our ledger: the library's own NWC client.
     fn wallet_round_trip(&self) -> Duration {
         let config = Config::load_from(self.home("wallet")).expect("a config");
-        let wallet = bursar::wallet::from_config(&config, Clock::system(), |_| None).expect("a wallet");
+        let uri = config.nwc.as_ref().expect("a connection string");
+        let wallet = bursar::wallet::nwc_from_config(&config, uri, &Clock::system(), |_| None).expect("a wallet");
         self.runtime.block_on(async { wallet.info().await.expect("the wallet answers") });
         median(PURCHASES, || {
             self.runtime.block_on(async { wallet.info().await.expect("the wallet answers") });

@@ -9,6 +9,7 @@
 //! Nothing here pays, knows a wallet, or believes anybody: every text is a stranger's and is cleaned, every price is a
 //! hint (the 402 of the endpoint itself is the price), and a document that cannot be read is a note and no error.
 
+mod bazaar;
 mod documents;
 mod endpoint;
 mod openapi;

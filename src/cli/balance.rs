@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use super::{Common, Done, purse, show};
+use super::{Common, Done, paying_purse, show};
 use crate::server::get_balance::Output;
 
 #[derive(clap::Args)]
@@ -10,7 +10,7 @@ pub(super) struct BalanceArgs {
 }
 
 pub(super) async fn run(args: BalanceArgs) -> Done {
-    let (purse, caller) = purse()?;
+    let (purse, caller) = paying_purse().await?;
     let output = Output::new(&purse.balance(&caller).await?);
     if args.common.json() {
         show::print_json(&output)?;

@@ -4,7 +4,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::{Common, Done, Failure, purse, show};
+use super::{Common, Done, Failure, paying_purse, show};
 use crate::{
     money::Amount,
     purchase::{Outcome, Progress, Wish},
@@ -55,7 +55,7 @@ pub(super) struct FetchArgs {
 }
 
 pub(super) async fn run(args: FetchArgs) -> Done {
-    let (purse, caller) = purse()?;
+    let (purse, caller) = paying_purse().await?;
     let spoken = std::io::stderr().is_terminal();
     let tell = move |progress: &Progress| {
         if spoken {

@@ -52,10 +52,12 @@ pub(super) async fn run(args: InitArgs) -> Done {
 
 /// The file. A line that begins with `#` and no space is a key: taking the `#` away changes nothing at first.
 fn template(home: &Path) -> String {
-    let nwc_file = home.join("wallet.nwc").to_string_lossy().into_owned();
-    // A JSON string is a TOML basic string, but for one character that no sane path has.
-    let nwc_file = serde_json::Value::String(nwc_file.replace('\u{7f}', "")).to_string();
-    TEMPLATE.replace("{nwc_file}", &nwc_file)
+    let quoted = |name: &str| {
+        let path = home.join(name).to_string_lossy().into_owned();
+        // A JSON string is a TOML basic string, but for one character that no sane path has.
+        serde_json::Value::String(path.replace('\u{7f}', "")).to_string()
+    };
+    TEMPLATE.replace("{nwc_file}", &quoted("wallet.nwc")).replace("{evm_key_file}", &quoted("evm.key"))
 }
 
 const TEMPLATE: &str = include_str!("config.toml");
@@ -86,7 +88,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let text = template(home.path());
         let live = keys(&text);
-        assert_eq!(live.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).count(), 19, "{live}");
+        assert_eq!(live.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).count(), 24, "{live}");
         let built_in = format!("{:?}", Config::built_in(home.path().to_owned()).unwrap());
         assert_eq!(format!("{:?}", read(&text, home.path())), built_in);
         let mut all = read(&live, home.path());

@@ -116,6 +116,10 @@ pub fn main() -> ExitCode {
         eprintln!("bursar: {WALLET_ON_COMMAND_LINE}");
         return ExitCode::from(2);
     }
+    if holds_key(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned())) {
+        eprintln!("bursar: {KEY_ON_COMMAND_LINE}");
+        return ExitCode::from(2);
+    }
     let cli = Cli::parse();
     let command = match cli.command {
         Some(command) => command,
@@ -150,6 +154,18 @@ const WALLET_ON_COMMAND_LINE: &str = "a wallet string does not belong on the com
     can see it there, and the shell keeps it. Nothing was done with it. Best make a new connection at the wallet and \
     delete this one; then run `bursar wallet add nwc --paste`, which reads it without showing it";
 
+/// What is said to a private key among the arguments.
+const KEY_ON_COMMAND_LINE: &str = "a private key does not belong on the command line: other users of this machine can \
+    see it there, and the shell keeps it. Nothing was done with it. If it is one, move its money to a new account; \
+    `bursar wallet add evm --import` reads a key without showing it";
+
+/// Whether an argument of `bursar wallet` holds what reads as a private key of an EVM account.
+fn holds_key(args: impl Iterator<Item = String>) -> bool {
+    let args: Vec<String> = args.collect();
+    let runs = |arg: &String| arg.split(|c: char| !c.is_ascii_hexdigit()).any(|run| run.len() == 64);
+    args.iter().any(|arg| arg == "wallet") && args.iter().any(runs)
+}
+
 /// Whether an argument holds a whole connection string or a private key, whatever it was meant for.
 fn is_wallet_string(arg: &str) -> bool {
     let low = arg.to_ascii_lowercase();
@@ -179,6 +195,14 @@ async fn run(command: Command) -> Done {
 /// The purse of this machine's user, as the configuration says.
 fn purse() -> Result<(Purse, Caller), Failure> {
     let config = Config::load()?;
+    let caller = Caller::local(config.session_key.clone());
+    Ok((Purse::new(config, Clock::system(), None), caller))
+}
+
+/// The same for a command that may pay or asks the wallets: a person is asked for a keystore's passphrase.
+async fn paying_purse() -> Result<(Purse, Caller), Failure> {
+    let mut config = Config::load()?;
+    wallet::ask_passphrase(&mut config).await?;
     let caller = Caller::local(config.session_key.clone());
     Ok((Purse::new(config, Clock::system(), None), caller))
 }

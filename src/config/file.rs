@@ -20,6 +20,8 @@ pub struct ConfigFile {
     pub(super) http: HttpSection,
     /// The wallet.
     pub(super) wallet: WalletSection,
+    /// The wallet for stablecoins on EVM chains.
+    pub(super) evm: EvmSection,
     /// Deadlines in seconds.
     pub(super) waits: WaitsSection,
 }
@@ -59,6 +61,9 @@ pub(super) struct SellersSection {
     pub(super) deny: Vec<String>,
     /// Which currency is spent first where a seller takes several, such as `["usd", "sat"]`; `sat` first unless told.
     pub(super) currencies: Vec<String>,
+    /// Whether a price that was paid in the last ten minutes is paid again without asking first, in one round trip (true
+    /// unless told; only with USDC, and only where a chain can be asked).
+    pub(super) known_prices: Option<bool>,
     /// `prefer` tries a free tier that a seller names before paying, `never` does not.
     #[schemars(with = "Option<String>")]
     pub(super) free: FreeTier,
@@ -88,11 +93,48 @@ pub(super) struct WalletSection {
 
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct EvmSection {
+    /// A file (mode 0600) that holds the private key: 64 hex digits, or a V3 keystore.
+    pub(super) key_file: Option<PathBuf>,
+    /// The chains that may be paid on, by name (`base`) or CAIP-2 name (`eip155:8453`). None written means Base alone.
+    pub(super) chains: BTreeMap<String, ChainSection>,
+    /// Tokens that may be paid with beside the built-in USDC.
+    pub(super) assets: Vec<AssetRow>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ChainSection {
+    /// Addresses of JSON-RPC nodes of this chain, tried in this order. May be empty.
+    pub(super) rpc: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssetRow {
+    /// The chain, as under `evm.chains`.
+    pub(super) chain: String,
+    /// The contract: 0x and 40 hex digits.
+    pub(super) address: String,
+    /// The name in its EIP-712 domain (not its symbol).
+    pub(super) name: String,
+    /// The version in its EIP-712 domain.
+    pub(super) version: String,
+    /// Its decimals, which must be its currency's own.
+    pub(super) decimals: u32,
+    /// What one of it is worth: `usd` or `eurc`.
+    pub(super) currency: String,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct WaitsSection {
     /// Seconds before `fetch_paid` answers `pending` (at most 45).
     pub(super) answer: Option<f64>,
     /// Seconds to wait for the wallet's reply to a payment.
     pub(super) wallet: Option<f64>,
+    /// Seconds a question stands that a person is asked through the host (at most 300).
+    pub(super) person: Option<f64>,
     /// Seconds to wait for open payments at exit (at most 10).
     pub(super) exit: Option<f64>,
     /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).

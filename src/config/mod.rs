@@ -1,5 +1,6 @@
 //! What the operator decides: one TOML file and a few environment variables. Nothing here can be written by a model.
 
+mod evm;
 mod file;
 mod limits;
 
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub use evm::{EvmChain, EvmConfig, EvmKey, KeyFrom};
 pub use file::ConfigFile;
 use limits::cut;
 pub use limits::{LimitTable, Limits};
@@ -27,6 +29,8 @@ pub struct Waits {
     pub answer: Duration,
     /// How long the wallet's reply to a payment is waited for before the outcome counts as unknown.
     pub wallet: Duration,
+    /// How long a question stands that a person is asked through the host. At most 300 s.
+    pub person: Duration,
     /// How long open payments are waited for when the process ends. At most 10 s.
     pub exit: Duration,
     /// How long a "there is no such payment" must last before it is believed.
@@ -40,6 +44,7 @@ impl Default for Waits {
         Waits {
             answer: Duration::from_secs(45),
             wallet: Duration::from_secs(60),
+            person: Duration::from_secs(300),
             exit: Duration::from_secs(10),
             absent: Duration::from_secs(60),
             grace: Duration::from_secs(120),
@@ -83,21 +88,16 @@ pub struct Config {
     pub nwc: Option<Secret>,
     /// Where a connection string is looked for.
     pub nwc_file: PathBuf,
-    /// What may be paid on EVM chains.
+    /// The wallet for stablecoins: its key where there is one, its chains and tokens.
     pub evm: EvmConfig,
+    /// Whether a price that was paid a moment ago is paid again without asking first.
+    pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
     pub cut: Vec<String>,
-}
-
-/// What the operator decided of EVM chains.
-#[derive(Clone, Debug, Default)]
-pub struct EvmConfig {
-    /// The tokens that can be paid.
-    pub assets: crate::evm::assets::Assets,
 }
 
 /// Where a wallet's connection string was found.
@@ -194,6 +194,7 @@ impl Config {
             Some((_, found)) => Some(found?),
             None => None,
         };
+        config.evm.key = config.evm.keys().into_iter().next().transpose()?;
         Ok(config)
     }
 
@@ -250,7 +251,7 @@ impl Config {
 
     /// Whether any wallet is set up.
     pub fn has_wallet(&self) -> bool {
-        self.nwc.is_some()
+        self.nwc.is_some() || self.evm.key.is_some()
     }
 
     fn from_file(home: PathBuf, file: &ConfigFile) -> Result<Config, String> {
@@ -267,6 +268,7 @@ impl Config {
                     .into(),
             );
         }
+        let evm = EvmConfig::read(&home, &file.evm)?;
         let waits = Waits::default();
         let long = Duration::from_secs(3600);
         let w = &file.waits;
@@ -287,13 +289,15 @@ impl Config {
             waits: Waits {
                 answer: seconds(w.answer, waits.answer, waits.answer, "answer")?,
                 wallet: seconds(w.wallet, waits.wallet, long, "wallet")?,
+                person: seconds(w.person, waits.person, waits.person, "person")?,
                 exit: seconds(w.exit, waits.exit, waits.exit, "exit")?,
                 absent: seconds(w.absent, waits.absent, long, "absent")?,
                 grace: seconds(w.grace, waits.grace, long, "grace")?,
             },
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),
-            evm: EvmConfig::default(),
+            evm,
+            known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
             session_key: String::new(),
             cut: cut(&file.limits),
@@ -399,6 +403,7 @@ mod tests {
             "[limits.ceiling]\nsat = { purchase = \"-1\" }",
             "[approval]\nabove = { sat = \"lots\" }",
             "[waits]\nanswer = 46",
+            "[waits]\nperson = 301",
             "[http]\nallow_loopbak = true",
         ] {
             assert!(read(text).is_err(), "accepted: {text}");

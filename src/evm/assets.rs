@@ -47,10 +47,8 @@ pub fn chain(id: u64) -> Option<&'static Chain> {
 
 /// Finds a chain by its own name (`base`) or by its CAIP-2 name (`eip155:8453`).
 pub fn chain_named(name: &str) -> Option<&'static Chain> {
-    match name.strip_prefix("eip155:") {
-        Some(id) => chain(id.parse().ok()?),
-        None => CHAINS.iter().find(|c| c.name == name),
-    }
+    // Compared as text: a parsed number would take `+8453` and `08453` for the same chain, and other readers do not.
+    CHAINS.iter().find(|c| c.name == name || c.caip2() == name)
 }
 
 /// A token with EIP-3009 whose smallest unit is the smallest unit of a currency of ours.
@@ -84,12 +82,23 @@ pub fn domain_separator(name: &str, version: &str, chain_id: u64, contract: &Add
 #[derive(Clone, Debug, Default)]
 pub struct Assets {
     added: Vec<(Token, Currency)>,
+    permit2: bool,
 }
 
 impl Assets {
     /// The pinned tokens and these. Whoever adds one vouches that its decimals are the currency's own.
     pub fn with(added: Vec<(Token, Currency)>) -> Assets {
-        Assets { added }
+        Assets { added, permit2: false }
+    }
+
+    /// The same tokens, paid through Permit2 too if the operator says so. Whoever turns it on gave the allowances.
+    pub fn through_permit2(self, permit2: bool) -> Assets {
+        Assets { permit2, ..self }
+    }
+
+    /// Whether the operator turned Permit2 on.
+    pub fn permit2(&self) -> bool {
+        self.permit2
     }
 
     /// Finds a token by chain and contract.

@@ -98,9 +98,10 @@ pub fn sign(digest: &[u8; 32], key: &SecretKey) -> [u8; 65] {
     out
 }
 
-/// The account that signed a digest; `None` when the signature is not one, or has a high `s`, which tokens refuse.
+/// The account that signed a digest; `None` when the signature is not one, or has a high `s` or a `v` other than 27 and
+/// 28, which tokens refuse.
 pub fn recover(digest: &[u8; 32], signature: &[u8; 65]) -> Option<Address> {
-    let id = RecoveryId::from_i32(i32::from(signature[64].checked_sub(27)?)).ok()?;
+    let id = RecoveryId::from_i32(i32::from(signature[64].checked_sub(27).filter(|id| *id < 2)?)).ok()?;
     let signed = RecoverableSignature::from_compact(&signature[..64], id).ok()?;
     let mut low = signed.to_standard();
     low.normalize_s();
@@ -118,7 +119,7 @@ pub fn address_of(key: &PublicKey) -> Address {
     Address::of_public_key(&bytes)
 }
 
-mod decimal {
+pub(super) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(value: &u64, s: S) -> Result<S::Ok, S::Error> {
@@ -126,11 +127,14 @@ mod decimal {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
-        String::deserialize(d)?.parse().map_err(D::Error::custom)
+        let text = String::deserialize(d)?;
+        // The standard parser takes a plus sign too, and a chain's tools do not.
+        let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        plain.then(|| text.parse().ok()).flatten().ok_or_else(|| D::Error::custom("not a plain decimal that fits"))
     }
 }
 
-mod bytes {
+pub(super) mod bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], s: S) -> Result<S::Ok, S::Error> {

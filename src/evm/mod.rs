@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod eip3009;
+pub mod permit2;
 pub mod tempo;
 
 use std::{fmt, str::FromStr};
@@ -30,9 +31,10 @@ pub fn hex(bytes: &[u8]) -> String {
     format!("0x{}", data_encoding::HEXLOWER.encode(bytes))
 }
 
-/// Reads `0x` and exactly `N` bytes of hex digits, in any case.
+/// Reads `0x` and exactly `N` bytes of hex digits, in any case. `0X` is not read: no wallet and no server takes it.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    // The length comes first, so that a text of megabytes costs nothing.
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 2 * N)?;
     HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok()
 }
 
@@ -51,6 +53,19 @@ impl Address {
         let mut out = [0; 20];
         out.copy_from_slice(&keccak256(key)[12..]);
         Address(out)
+    }
+
+    /// Whether it is the address of nobody: what is sent there is lost.
+    pub fn is_zero(&self) -> bool {
+        self.0 == [0; 20]
+    }
+
+    /// Whether a text that names it may well be a typing mistake: it has capitals as the checksum of EIP-55 has them, and
+    /// they are not the right ones. All capitals, or none, are no checksum.
+    pub fn is_misspelt_in(&self, text: &str) -> bool {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        let has = |test: fn(&u8) -> bool| digits.bytes().any(|b| test(&b));
+        has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && self.to_string() != text
     }
 
     /// The address as a 32-byte word.

@@ -77,8 +77,12 @@ fn money(code: &str, atomic: i64) -> Option<Amount> {
 fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT p.created_ms, p.session_id, p.principal, p.purchase_id, p.host, p.method, p.path, i.currency, i.amount,
-           i.spent, i.fee, i.fee_cap, i.protocol, i.rail, p.state, p.purpose, p.note, p.http_status
-         FROM purchase p JOIN intent i USING(purchase_id)
+           (SELECT sum(spent) FROM intent WHERE purchase_id = p.purchase_id),
+           (SELECT sum(fee) FROM intent WHERE purchase_id = p.purchase_id),
+           (SELECT ifnull(sum(amount + fee_cap), 0) FROM intent WHERE purchase_id = p.purchase_id
+              AND state IN('pinned','live')), i.protocol, i.rail, p.state, p.purpose, p.note, p.http_status
+         FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
+           AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)
          WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)
            AND (?3 IS NULL OR p.created_ms >= ?3) AND (?4 IS NULL OR p.host = ?4)
          ORDER BY p.created_ms DESC, p.rowid DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
@@ -88,9 +92,7 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
         |r| {
             let currency: String = r.get(7)?;
             let state: String = r.get(14)?;
-            let (amount, spent, fee, fee_cap): (i64, i64, i64, i64) = (r.get(8)?, r.get(9)?, r.get(10)?, r.get(11)?);
-            let paid = matches!(state.as_str(), "paid" | "delivered" | "undelivered" | "late");
-            let open = matches!(state.as_str(), "paying" | "unknown" | "awaiting_approval");
+            let (amount, spent, fee, held): (i64, i64, i64, i64) = (r.get(8)?, r.get(9)?, r.get(10)?, r.get(11)?);
             Ok(AuditRow {
                 at_ms: r.get(0)?,
                 session: r.get(1)?,
@@ -99,9 +101,9 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
                 host: r.get(4)?,
                 path: format!("{} {}", r.get::<_, String>(5)?, r.get::<_, String>(6)?),
                 asked: money(&currency, amount),
-                paid: money(&currency, if paid { spent } else { 0 }),
-                fee: money(&currency, if paid { fee } else { 0 }),
-                held: money(&currency, if open { amount + fee_cap } else { 0 }),
+                paid: money(&currency, spent),
+                fee: money(&currency, fee),
+                held: money(&currency, held),
                 rail: format!("{} {}", r.get::<_, String>(12)?, r.get::<_, String>(13)?),
                 state,
                 purpose: r.get(15)?,

@@ -7,6 +7,7 @@
 mod audit;
 mod budget;
 mod credential;
+mod earlier;
 mod intent;
 mod journal;
 mod limits;
@@ -31,6 +32,7 @@ use std::{
 pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
+pub use earlier::{Fate, Replaced};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
 pub use journal::Head;
 pub use limits::LimitSet;

@@ -134,7 +134,9 @@ pub struct Standing {
     pub price: Amount,
     /// The most the fee may be.
     pub fee_cap: Amount,
-    /// What left, without the fee. Zero until W2.
+    /// The number of the intent that these are of: the last one.
+    pub n: u32,
+    /// What left, without the fee, for all its intents. Zero until W2.
     pub spent: Amount,
     /// The fee that was paid.
     pub fee: Amount,
@@ -156,8 +158,11 @@ impl Standing {
 
 const STANDING: &str = "SELECT p.purchase_id, p.principal, p.session_id, p.state, p.request_hash, p.method, p.origin,
     p.host, p.path, p.request, p.purpose, p.chosen_why, p.note, p.http_status, p.approved_ms, p.created_ms, p.updated_ms,
-    p.answered_ms, i.protocol, i.rail, i.network, i.payee, i.currency, i.amount, i.fee_cap, i.spent, i.fee,
-    i.liability_until_s, p.idem_key, p.generation FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id AND i.n = 0";
+    p.answered_ms, i.protocol, i.rail, i.network, i.payee, i.currency, i.amount, i.fee_cap,
+    (SELECT sum(spent) FROM intent WHERE purchase_id = p.purchase_id),
+    (SELECT sum(fee) FROM intent WHERE purchase_id = p.purchase_id),
+    i.liability_until_s, p.idem_key, p.generation, i.n FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
+      AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)";
 
 fn text_error(column: usize, say: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, say.into())
@@ -203,6 +208,7 @@ fn standing_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Standing> {
         liability_until_s: row.get(27)?,
         idem_key: row.get(28)?,
         generation: row.get(29)?,
+        n: row.get(30)?,
     })
 }
 
@@ -236,9 +242,10 @@ pub(super) fn stands_for(standing: &Standing, explicit: bool) -> bool {
 /// Purchases that some rule may still move, oldest first.
 pub(super) fn unresolved(conn: &Connection, now_s: u64) -> Result<Vec<PurchaseId>, LedgerError> {
     let mut statement = conn.prepare_cached(
-        "SELECT p.purchase_id FROM purchase p JOIN intent i USING(purchase_id)
-         WHERE p.state IN('paying','unknown','paid')
-            OR (p.state = 'failed' AND i.resend_until_s > 0 AND i.liability_until_s + 600 > ?)
+        "SELECT p.purchase_id FROM purchase p WHERE p.state IN('paying','unknown','paid') OR EXISTS(
+           SELECT 1 FROM intent i WHERE i.purchase_id = p.purchase_id AND (
+             (p.state = 'failed' AND i.resend_until_s > 0 AND i.liability_until_s + 600 > ?)
+             OR (i.state = 'live' AND i.n < (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id))))
          ORDER BY p.created_ms",
     )?;
     let ids = statement.query_map([now_s as i64], |r| r.get::<_, String>(0))?;
@@ -259,42 +266,52 @@ fn parts_of(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((pin.to_vec(), wire.to_vec()))
 }
 
-/// Reads intent 0 back. It is committed, but its bytes may have been sent before.
+const INTENT: &str = "SELECT n, protocol, rail, network, asset, payee, rail_key, wallet, currency, amount, fee_cap,
+    liability_until_s, resend_until_s, bytes FROM intent WHERE purchase_id = ?";
+
+fn intent_from(id: PurchaseId, row: &rusqlite::Row<'_>) -> rusqlite::Result<Committed<Intent>> {
+    let code: String = row.get(8)?;
+    let currency = Currency::from_code(&code).ok_or_else(|| text_error(8, code))?;
+    let amount = |i: usize| -> rusqlite::Result<Amount> {
+        let atomic: i64 = row.get(i)?;
+        let amount = u64::try_from(atomic).ok().and_then(|a| Amount::new(currency, a));
+        amount.ok_or_else(|| text_error(i, format!("{atomic} is not an amount")))
+    };
+    let bytes: Vec<u8> = row.get(13)?;
+    let (pin, wire) = parts_of(&bytes).ok_or_else(|| text_error(13, "bytes".into()))?;
+    let intent = Intent {
+        purchase: id,
+        n: row.get(0)?,
+        protocol: row.get(1)?,
+        rail: row.get(2)?,
+        network: row.get(3)?,
+        asset: row.get(4)?,
+        payee: row.get(5)?,
+        rail_key: row.get(6)?,
+        wallet: row.get(7)?,
+        price: amount(9)?,
+        fee_cap: amount(10)?,
+        liability_until: row.get::<_, i64>(11)?.max(0) as u64,
+        resend_until: row.get::<_, i64>(12)?.max(0) as u64,
+        pin,
+        wire,
+    };
+    Ok(Committed::new(intent, false))
+}
+
+/// Reads a purchase's last intent back. It is committed, but its bytes may have been sent before.
 pub(super) fn intent(conn: &Connection, id: PurchaseId) -> Result<Option<Committed<Intent>>, LedgerError> {
-    let sql = "SELECT n, protocol, rail, network, asset, payee, rail_key, wallet, currency, amount, fee_cap,
-        liability_until_s, resend_until_s, bytes FROM intent WHERE purchase_id = ? AND n = 0";
-    let intent = conn
-        .prepare_cached(sql)?
-        .query_row([id.to_string()], |row| {
-            let code: String = row.get(8)?;
-            let currency = Currency::from_code(&code).ok_or_else(|| text_error(8, code))?;
-            let amount = |i: usize| -> rusqlite::Result<Amount> {
-                let atomic: i64 = row.get(i)?;
-                let amount = u64::try_from(atomic).ok().and_then(|a| Amount::new(currency, a));
-                amount.ok_or_else(|| text_error(i, format!("{atomic} is not an amount")))
-            };
-            let bytes: Vec<u8> = row.get(13)?;
-            let (pin, wire) = parts_of(&bytes).ok_or_else(|| text_error(13, "bytes".into()))?;
-            Ok(Intent {
-                purchase: id,
-                n: row.get(0)?,
-                protocol: row.get(1)?,
-                rail: row.get(2)?,
-                network: row.get(3)?,
-                asset: row.get(4)?,
-                payee: row.get(5)?,
-                rail_key: row.get(6)?,
-                wallet: row.get(7)?,
-                price: amount(9)?,
-                fee_cap: amount(10)?,
-                liability_until: row.get::<_, i64>(11)?.max(0) as u64,
-                resend_until: row.get::<_, i64>(12)?.max(0) as u64,
-                pin,
-                wire,
-            })
-        })
-        .optional()?;
-    Ok(intent.map(|i| Committed::new(i, false)))
+    let sql = format!("{INTENT} ORDER BY n DESC LIMIT 1");
+    Ok(conn.prepare_cached(&sql)?.query_row([id.to_string()], |row| intent_from(id, row)).optional()?)
+}
+
+/// The intents that another one took the place of, and that may still be used.
+pub(super) fn earlier(conn: &Connection, id: PurchaseId) -> Result<Vec<Committed<Intent>>, LedgerError> {
+    let sql =
+        format!("{INTENT} AND state = 'live' AND n < (SELECT max(n) FROM intent WHERE purchase_id = ?1) ORDER BY n");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map([id.to_string()], |row| intent_from(id, row))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The protocol's part of an intent's bytes.

@@ -56,7 +56,7 @@ impl Ledger {
         self.0.writer.read(move |conn| purchase::find(conn, id)).await
     }
 
-    /// The committed intent of a purchase, as it was written. It is not fresh.
+    /// The last committed intent of a purchase, as it was written. It is not fresh.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -72,7 +72,7 @@ impl Ledger {
         self.0
             .writer
             .read(move |conn| {
-                let sql = "SELECT proof FROM intent WHERE purchase_id = ? AND n = 0";
+                let sql = "SELECT proof FROM intent WHERE purchase_id = ? ORDER BY n DESC LIMIT 1";
                 Ok(conn.query_row(sql, [id.to_string()], |r| r.get(0))?)
             })
             .await

@@ -85,6 +85,29 @@ pub(super) fn begin(
         state.name(),
         now_ms as i64,
     ])?;
+    insert_intent(conn, &intent, if ask_a_person { "pinned" } else { "live" }, &held.holds)?;
+    let needs = intent.price.plus(intent.fee_cap).unwrap_or(intent.price);
+    let line = journal::Line {
+        purchase: Some(&id),
+        session: Some(&session),
+        principal: &new.principal,
+        kind: if ask_a_person { "ask" } else { "reserve" },
+        currency: intent.price.currency().code(),
+        amount: needs.atomic() as i64,
+        note: json!({ "host": new.host, "price": intent.price, "fee_cap": intent.fee_cap }),
+    };
+    journal::append(conn, now_ms, &line, &held.looked)?;
+    Ok(if ask_a_person { Begun::Awaiting(new.id) } else { Begun::Committed(Box::new(Committed::new(intent, true))) })
+}
+
+/// Writes an intent and what is held for it.
+pub(super) fn insert_intent(
+    conn: &Connection,
+    intent: &Intent,
+    state: &str,
+    holds: &[(i64, i64)],
+) -> Result<(), LedgerError> {
+    let id = intent.purchase.to_string();
     conn.prepare_cached(
         "INSERT INTO intent(purchase_id, n, protocol, rail, network, asset, payee, rail_key, wallet, currency, amount,
            fee_cap, liability_until_s, resend_until_s, bytes, state) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -105,24 +128,14 @@ pub(super) fn begin(
         intent.liability_until as i64,
         intent.resend_until as i64,
         bytes_of(&intent.pin, &intent.wire),
-        if ask_a_person { "pinned" } else { "live" },
+        state,
     ])?;
     let needs = intent.price.plus(intent.fee_cap).unwrap_or(intent.price);
-    for (budget, win) in &held.holds {
+    for (budget, win) in holds {
         conn.prepare_cached("INSERT INTO hold(purchase_id, n, budget_id, win, amount) VALUES(?,?,?,?,?)")?
             .execute(params![id, intent.n, budget, win, needs.atomic() as i64])?;
     }
-    let line = journal::Line {
-        purchase: Some(&id),
-        session: Some(&session),
-        principal: &new.principal,
-        kind: if ask_a_person { "ask" } else { "reserve" },
-        currency: intent.price.currency().code(),
-        amount: needs.atomic() as i64,
-        note: json!({ "host": new.host, "price": intent.price, "fee_cap": intent.fee_cap }),
-    };
-    journal::append(conn, now_ms, &line, &held.looked)?;
-    Ok(if ask_a_person { Begun::Awaiting(new.id) } else { Begun::Committed(Box::new(Committed::new(intent, true))) })
+    Ok(())
 }
 
 /// What earlier purchases forbid: a frozen wallet, the other world, a seller that kept the money, a known invoice.
@@ -223,8 +236,8 @@ pub(super) fn arm(
         return Ok(Armed::Frozen(why));
     }
     conn.execute(
-        "UPDATE intent SET bytes = ?, resend_until_s = ?, state = 'live' WHERE purchase_id = ? AND n = 0",
-        params![bytes_of(&pinned.pin, wire), resend_until as i64, id.to_string()],
+        "UPDATE intent SET bytes = ?, resend_until_s = ?, state = 'live' WHERE purchase_id = ? AND n = ?",
+        params![bytes_of(&pinned.pin, wire), resend_until as i64, id.to_string(), pinned.n],
     )?;
     let step = Step { kind: "reserve", to: State::Paying, note: "approved by a person", amount: at.price };
     advance(conn, now_ms, &at, &step)?;
@@ -244,7 +257,7 @@ pub enum Armed {
 }
 
 /// Why a wallet is frozen, if it is.
-fn frozen(conn: &Connection, wallet: &str) -> Result<Option<String>, LedgerError> {
+pub(super) fn frozen(conn: &Connection, wallet: &str) -> Result<Option<String>, LedgerError> {
     let sql = "SELECT frozen_why FROM wallet WHERE wallet_id = ? AND frozen_ms IS NOT NULL";
     Ok(conn.query_row(sql, [wallet], |r| r.get(0)).optional()?)
 }
@@ -291,14 +304,15 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
     let left = payment.spent.plus(fee).ok_or_else(|| LedgerError::Broken("the fee is not an amount".into()))?;
     let held = at.price.plus(at.fee_cap).unwrap_or(at.price);
     conn.execute(
-        "UPDATE intent SET state = ?, proof = ?, spent = ?, fee = ?, settled_ms = ? WHERE purchase_id = ? AND n = 0",
+        "UPDATE intent SET state = ?, proof = ?, spent = ?, fee = ?, settled_ms = ? WHERE purchase_id = ? AND n = ?",
         params![
             if late { "late" } else { "settled" },
             payment.proof,
             payment.spent.atomic() as i64,
             fee.atomic() as i64,
             now_ms as i64,
-            id.to_string()
+            id.to_string(),
+            at.n
         ],
     )?;
     let mut note = match payment.fee {
@@ -306,15 +320,15 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
         None => "the wallet did not tell the fee: the whole allowance is charged".to_owned(),
     };
     if late {
-        budget::late(conn, &id.to_string(), 0, left)?;
+        budget::late(conn, &id.to_string(), at.n, left)?;
         note = "it settled after it was taken for failed".into();
     } else {
-        budget::close(conn, &id.to_string(), 0, Close::Post(left))?;
+        budget::close(conn, &id.to_string(), at.n, Close::Post(left))?;
     }
     if !late && payment.opens_more {
         let sql = "INSERT OR IGNORE INTO credential(principal, origin, protocol, purchase_id, body, proof, state,
                 expires_s, created_ms) SELECT ?, ?, ?, ?, bytes, ?, 'usable', ?, ? FROM intent
-                WHERE purchase_id = ?4 AND n = 0";
+                WHERE purchase_id = ?4 AND n = ?8";
         conn.execute(
             sql,
             params![
@@ -324,7 +338,8 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
                 id.to_string(),
                 payment.proof,
                 payment.expires_s.map(|s| s as i64),
-                now_ms as i64
+                now_ms as i64,
+                at.n
             ],
         )?;
     }
@@ -353,8 +368,8 @@ pub(super) fn failed(
     if !from.contains(&at.state) {
         return Ok(at.state);
     }
-    conn.execute("UPDATE intent SET state = 'void' WHERE purchase_id = ? AND n = 0", [id.to_string()])?;
-    budget::close(conn, &id.to_string(), 0, Close::Void)?;
+    conn.execute("UPDATE intent SET state = 'void' WHERE purchase_id = ? AND n = ?", params![id.to_string(), at.n])?;
+    budget::close(conn, &id.to_string(), at.n, Close::Void)?;
     advance(conn, now_ms, &at, &Step { kind: "void", to: State::Failed, note: why, amount: at.price })?;
     Ok(State::Failed)
 }

@@ -53,7 +53,8 @@ const INVARIANTS: [(&str, &str); 9] = [
     (
         "it is over and still holds money",
         "SELECT 'hold/'||h.purchase_id||'/'||h.n||'/'||h.budget_id FROM hold h JOIN purchase p USING(purchase_id)
-         WHERE h.open = 1 AND p.state NOT IN('awaiting_approval','paying','unknown')",
+         WHERE h.open = 1 AND p.state NOT IN('awaiting_approval','paying','unknown')
+           AND h.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)",
     ),
     (
         "it was not posted exactly once",
@@ -63,7 +64,8 @@ const INVARIANTS: [(&str, &str); 9] = [
     (
         "it is paid without a proof",
         "SELECT 'intent/'||i.purchase_id||'/'||i.n FROM intent i JOIN purchase p USING(purchase_id)
-         WHERE p.state IN('paid','delivered','undelivered','late') AND (i.proof IS NULL OR i.state NOT IN('settled','late'))",
+         WHERE p.state IN('paid','delivered','undelivered','late') AND (i.proof IS NULL OR i.state NOT IN('settled','late'))
+           AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)",
     ),
     (
         "one request has more than one live purchase",

@@ -22,7 +22,7 @@ use self::{
     bolt11::{Invoice, InvoicePolicy},
 };
 use crate::{
-    evm::{assets::Assets, eip3009::Transfer},
+    evm::{assets::Assets, eip3009::Transfer, permit2::Taking},
     money::Amount,
     secret::Secret,
 };
@@ -53,6 +53,8 @@ pub struct Challenge {
     pub offers: Vec<Offer>,
     /// What was seen and not understood, for a person: short, cleaned, at most 16 lines.
     pub notes: Vec<String>,
+    /// What the terms say of the endpoint itself, where they do.
+    pub described: Option<x402::Described>,
 }
 
 /// The HTTP dialect of an offer.
@@ -92,6 +94,8 @@ impl Rail {
     pub const LIGHTNING: Rail = Rail("lightning");
     /// A transfer of a stablecoin that the payer signs and the seller settles (EIP-3009).
     pub const EIP3009: Rail = Rail("eip3009");
+    /// A transfer that the payer signs for the contract Permit2, which needs an allowance on the chain first.
+    pub const PERMIT2: Rail = Rail("permit2");
     /// A transaction of stablecoins on Tempo that the payer signs and the seller carries to the chain.
     pub const TEMPO: Rail = Rail("tempo");
     /// A rail that was not read: the offer is only listed.
@@ -101,7 +105,7 @@ impl Rail {
     /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
     /// the seller.
     pub fn is_settled_by_seller(name: &str) -> bool {
-        [Rail::EIP3009, Rail::TEMPO].iter().any(|rail| rail.0 == name)
+        [Rail::EIP3009, Rail::PERMIT2, Rail::TEMPO].iter().any(|rail| rail.0 == name)
     }
 }
 
@@ -352,12 +356,20 @@ impl Pin {
         }
     }
 
-    /// The transfer to sign, where the seller settles.
+    /// The transfer to sign by EIP-3009, where the seller settles in that way.
     pub fn transfer(&self) -> Option<&Transfer> {
         match self {
             Pin::L402(_) => None,
-            Pin::X402(pin) => Some(&pin.transfer),
+            Pin::X402(pin) => Some(&pin.transfer).filter(|_| pin.permit2.is_none()),
             Pin::Mpp(pin) => pin.transfer(),
+        }
+    }
+
+    /// The transfer to sign a Permit2 permit for, and how it may be taken, where the seller settles in that way.
+    pub fn permit(&self) -> Option<(&Transfer, &Taking)> {
+        match self {
+            Pin::L402(_) | Pin::Mpp(_) => None,
+            Pin::X402(pin) => Some(&pin.transfer).zip(pin.permit2.as_ref()),
         }
     }
 

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Purse, Report,
+    Flight, No, Outcome, Purse, Report,
     choose::{self, Terms, WalletTerms},
     drive::kill_point,
     fetch::Call,
@@ -78,24 +78,16 @@ impl Purse {
         None
     }
 
-    /// Chooses, commits W1, pays, redeems.
-    pub(super) async fn buy(
+    /// Chooses among the offers and has the wallet prepare what would be sent. Nothing leaves, nothing is written.
+    pub(super) async fn want<'o>(
         &self,
         call: &Call,
-        seen: Option<i64>,
-        offers: &[Offer],
-        because: &[String],
+        offers: &'o [Offer],
+        place: Place,
         ahead_s: u64,
-        flight: &watch::Sender<Flight>,
-    ) -> Result<Report, No> {
-        if self.closing() {
-            return Err(ending());
-        }
-        if offers.is_empty() {
-            return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
-        }
+    ) -> Result<Wanted<'o>, No> {
         let judged = self.judge(call, offers).await?;
-        let Some((offer, mut why)) = choose::choose(&judged, &self.0.config.currency_order) else {
+        let Some((offer, why)) = choose::choose(&judged, &self.0.config.currency_order) else {
             let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
             let (code, say) = worst
                 .filter_map(|(_, v)| v.as_ref().err())
@@ -104,17 +96,13 @@ impl Purse {
                 .unwrap_or(("not_payable", "no offer can be paid".into()));
             return Err(No { code, say: with_advice(code, say) });
         };
-        if !because.is_empty() {
-            why = format!("{}; {why}", because.join("; "));
-        }
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
         let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
         let fee_cap = pin.fee_cap().unwrap_or_else(|| wallet.fee_cap(price));
-        let generation = seen.map_or(0, |seen| seen + 1);
-        let seed = seed(&call.caller.principal, &call.idem.key, generation);
+        let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
         let now_s = self.0.clock.now_s();
         let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
         self.doubt_failures().await?;
@@ -124,10 +112,9 @@ impl Purse {
         if self.closing() {
             return Err(ending());
         }
-        let id = PurchaseId::random();
         let intent = Intent {
-            purchase: id,
-            n: 0,
+            purchase: place.purchase,
+            n: place.n,
             protocol: offer.protocol.name().into(),
             rail: offer.rail.to_string(),
             network: offer.network.clone(),
@@ -142,6 +129,35 @@ impl Purse {
             pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
             wire: prepared.map(|p| p.wire).unwrap_or_default(),
         };
+        Ok(Wanted { offer, why, intent, ask_a_person, world })
+    }
+
+    /// Chooses, commits W1, pays, redeems. `known_price` says that the offer is a remembered one.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn buy(
+        &self,
+        call: &Call,
+        seen: Option<i64>,
+        offers: &[Offer],
+        because: &[String],
+        ahead_s: u64,
+        known_price: bool,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Report, No> {
+        if self.closing() {
+            return Err(ending());
+        }
+        if offers.is_empty() {
+            return Err(No::new("unreadable_challenge", "the seller asks for payment in no way that Bursar knows"));
+        }
+        let generation = seen.map_or(0, |seen| seen + 1);
+        let place = Place { purchase: PurchaseId::random(), n: 0, generation };
+        let Wanted { offer, why, intent, ask_a_person, world } = self.want(call, offers, place, ahead_s).await?;
+        let why = match because.is_empty() {
+            true => why,
+            false => format!("{}; {why}", because.join("; ")),
+        };
+        let id = intent.purchase;
         let new = NewPurchase {
             id,
             principal: call.caller.principal.clone(),
@@ -156,7 +172,7 @@ impl Purse {
             purpose: call.purpose.clone(),
             max_price: call.max_price,
             chosen_why: why,
-            wallet_id: wallet.id(),
+            wallet_id: intent.wallet.clone(),
             world: world.name().into(),
         };
         let ledger = self.ledger().await?;
@@ -164,7 +180,13 @@ impl Purse {
         let begun = ledger.begin(new, intent, ask_a_person).await?;
         kill_point("after_w1");
         match begun {
-            Begun::Committed(intent) => Ok(self.finish(*intent, flight).await),
+            Begun::Committed(intent) => {
+                let report = self.finish_knowing(*intent, known_price.then_some(call), flight).await;
+                if report.outcome == Outcome::Bought {
+                    self.remember_price(&call.request, offer);
+                }
+                Ok(report)
+            }
             Begun::Awaiting(id) => match ledger.find(id).await? {
                 Some(standing) => Ok(awaiting(&standing)),
                 None => Err(No::new("ledger", format!("{id} is not in the ledger"))),
@@ -196,6 +218,23 @@ impl Purse {
     }
 }
 
+/// Where an intent will stand: the purchase, its number there, and the purchase's generation.
+pub(super) struct Place {
+    pub(super) purchase: PurchaseId,
+    pub(super) n: u32,
+    pub(super) generation: i64,
+}
+
+/// The offer that was chosen, and what would be written and sent for it.
+pub(super) struct Wanted<'o> {
+    pub(super) offer: &'o Offer,
+    pub(super) why: String,
+    pub(super) intent: Intent,
+    /// Whether a person must say yes first; then nothing is prepared yet.
+    pub(super) ask_a_person: bool,
+    pub(super) world: World,
+}
+
 /// How long an offer without an end of its own waits for a person, in seconds.
 const APPROVAL_STANDS_S: u64 = 3600;
 
@@ -203,9 +242,9 @@ const APPROVAL_STANDS_S: u64 = 3600;
 const LONGEST_LIFE_S: u64 = 120;
 
 /// What sets a purchase apart from every other one of its wallet's: what the nonce of a signed transfer is derived from.
-pub(super) fn seed(principal: &str, idem_key: &str, generation: i64) -> Vec<u8> {
+pub(super) fn seed(principal: &str, idem_key: &str, generation: i64, n: u32) -> Vec<u8> {
     let mut seed = Vec::new();
-    for part in [principal.as_bytes(), idem_key.as_bytes(), &generation.to_be_bytes()] {
+    for part in [principal.as_bytes(), idem_key.as_bytes(), &generation.to_be_bytes(), &n.to_be_bytes()] {
         seed.extend_from_slice(&(part.len() as u64).to_be_bytes());
         seed.extend_from_slice(part);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     ledger::{BudgetView, Scope},
     money::{Amount, Currency},
-    protocol::{Offer, Way, World, bolt11::InvoicePolicy},
+    protocol::{Offer, Rail, Way, World, bolt11::InvoicePolicy},
 };
 
 /// What an offer is judged against. All of it was read before; judging reads nothing.
@@ -77,8 +77,8 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, S
         return Err(("wrong_network", format!("it is on {}, and this wallet's world is {ours}", offer.network)));
     }
     // Within the test world there are several networks, and a wallet of one asked to pay on another leaves us guessing.
-    if let Some(ours) = wallet.network.filter(|ours| wallet.world == World::Test && invoices_of(ours) != offer.network)
-    {
+    let elsewhere = |ours: &&str| wallet.world == World::Test && invoices_of(ours) != offer.network;
+    if let Some(ours) = wallet.network.filter(|_| offer.rail == Rail::LIGHTNING).filter(elsewhere) {
         return Err(("wrong_network", format!("it is on {}, and this wallet is on {ours}", offer.network)));
     }
     affordable(price, wallet.fee_cap, terms)?;

@@ -5,14 +5,16 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Progress, Purse, Request, present,
+    Flight, No, Progress, Purse, Request,
+    fetch::Call,
+    present,
     quote::credential_of,
     results::{Body, Results},
     step::{Effect, Input, Known, step},
 };
 use crate::{
     config::Waits,
-    http,
+    http::{self, Answer},
     ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
     money::Amount,
     protocol::{Pin, Proof, Rail, Witness, World, l402},
@@ -57,6 +59,10 @@ pub(super) struct Run<'a> {
     pub(super) sends: u32,
     /// Whether the seller's last word allows to show it again.
     pub(super) again: bool,
+    /// The call that pays a remembered price, until the seller refused that price.
+    pub(super) known: Option<&'a Call>,
+    /// The demand that came when a remembered price was refused.
+    pub(super) refusal: Option<Answer>,
     /// What the seller did beside settling, which counts once the payment is recorded.
     pub(super) after_paid: Option<Input>,
     /// Whether the seller asked for payment again when it was shown what was signed for the first time.
@@ -88,11 +94,17 @@ impl Drop for Open<'_> {
 }
 
 impl Purse {
+    /// How long after a liability ended a "no" of real money is doubted.
+    pub(super) fn grace(&self) -> Duration {
+        self.0.config.waits.grace.max(Waits::default().grace)
+    }
+
     /// Drives a purchase from where it stands until it rests. With a fresh intent it pays; else it only looks up,
-    /// sends the same bytes again while they live, and redeems.
+    /// sends the same bytes again while they live, and redeems. `known` is the call that pays a remembered price.
     pub(super) async fn run(
         &self,
         intent: Committed<Intent>,
+        known: Option<&Call>,
         flight: &watch::Sender<Flight>,
     ) -> Result<(Standing, Ran), No> {
         let id = intent.purchase;
@@ -114,6 +126,8 @@ impl Purse {
             absent_since_ms: None,
             sends: 0,
             again: true,
+            known,
+            refusal: None,
             after_paid: None,
             asked_at_once: false,
             settled: None,
@@ -146,9 +160,9 @@ impl Purse {
 
 impl Run<'_> {
     fn known(&self, standing: &Standing, wanted: bool) -> Known {
-        let (waits, least) = (&self.purse.0.config.waits, Waits::default());
+        let waits = &self.purse.0.config.waits;
         let (absent_for, grace) = match self.real {
-            true => (waits.absent.max(least.absent), waits.grace.max(least.grace)),
+            true => (waits.absent.max(Waits::default().absent), self.purse.grace()),
             false => (waits.absent, waits.grace),
         };
         Known {
@@ -169,7 +183,17 @@ impl Run<'_> {
             wanted,
             sends: self.sends,
             again: self.again,
+            known_price: self.known.is_some(),
         }
+    }
+
+    /// Goes on with another intent that was committed just now.
+    pub(super) fn take(&mut self, intent: Committed<Intent>) {
+        self.pin = serde_json::from_slice(&intent.pin).ok();
+        self.fresh = intent.fresh();
+        self.sends = 0;
+        self.again = true;
+        self.intent = intent;
     }
 
     /// Performs one effect and says what happened.
@@ -214,6 +238,7 @@ impl Run<'_> {
                 kill_point("after_w2");
                 Ok(self.after_paid.take().unwrap_or(Input::Go))
             }
+            Effect::Requote => Ok(self.requote(at).await),
             Effect::CountAsSpent => {
                 let proof = Proof::Transfer { by: Witness::Nobody, transaction: None };
                 self.settled = Some(Settled { proof, spent: None, fee: None });
@@ -242,6 +267,8 @@ impl Run<'_> {
                 // A seller that settles refuses what it has seen before; only at first sight is that a second demand.
                 let status = status.filter(|_| !self.by_seller || self.asked_at_once);
                 ledger.undelivered(id, status, &why).await?;
+                // Whoever asks for it next may show the payment once more; this run has its answer.
+                self.redeems = self.redeems.max(1);
                 Ok(Input::Go)
             }
             Effect::Distrust => {

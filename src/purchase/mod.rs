@@ -14,6 +14,7 @@ pub mod choose;
 mod drive;
 mod fetch;
 pub mod kind;
+mod known;
 mod outcome;
 mod present;
 mod quote;
@@ -112,6 +113,8 @@ struct Inner {
     looked_after: Mutex<HashSet<PurchaseId>>,
     /// When what is unresolved was last looked up.
     reconciled: Mutex<Option<Instant>>,
+    /// Prices that were paid a moment ago, by route.
+    known: Mutex<HashMap<String, known::Known>>,
     /// Free tiers that said they are used up, and until when they are not asked again.
     used_up: Mutex<HashMap<String, Instant>>,
 }
@@ -173,6 +176,7 @@ impl Purse {
             closing: AtomicBool::new(false),
             looked_after: Mutex::default(),
             reconciled: Mutex::default(),
+            known: Mutex::default(),
             used_up: Mutex::default(),
         }))
     }
@@ -305,8 +309,14 @@ impl Purse {
             }
             let ids = ledger.unresolved().await.unwrap_or_default();
             for id in ids {
-                if let Ok(Some(standing)) = ledger.find(id).await {
-                    purse.fly_standing(&standing, false);
+                if let Err(no) = purse.settle_earlier(id).await {
+                    tracing::warn!("{id}: what was signed first could not be looked up: {no}");
+                }
+                match ledger.find(id).await {
+                    Ok(Some(s)) if !matches!(s.state, State::Delivered | State::Undelivered | State::Late) => {
+                        purse.fly_standing(&s, false);
+                    }
+                    _ => {}
                 }
             }
         });

@@ -49,6 +49,7 @@ impl Run<'_> {
         let gave = matches!(answer.status, 100..=399);
         let then = self.beside_paying(&answer, receipt.as_ref(), request.repeatable());
         if !settled && !gave {
+            self.refusal = self.known.and(Some(answer)).filter(|answer| answer.status == 402);
             return then;
         }
         // An answer without a receipt was given all the same: it counts as paid, since nobody will say that it was not.

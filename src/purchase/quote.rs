@@ -48,6 +48,8 @@ pub(super) enum Asked {
         request: Request,
         /// How far the seller's clock is ahead of ours, in seconds.
         ahead_s: u64,
+        /// Whether the seller was not asked, since its price is remembered.
+        known_price: bool,
     },
 }
 
@@ -65,6 +67,13 @@ impl Purse {
         let path = request.url.path().to_owned();
         let stored = ledger.credential(principal, &origin, &path).await?;
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
+        if usable.is_none()
+            && let Some(offer) = self.known_price(&request).await
+        {
+            because.push("its price is known from a moment ago".into());
+            let challenge = Challenge { offers: vec![offer], ..Challenge::default() };
+            return Ok(Asked::Priced { challenge, because, request, ahead_s: 0, known_price: true });
+        }
         let mut answer = None;
         if let Some((credential, stored)) = usable {
             let said = self.send(&request, Some(credential), Some(flight)).await?;
@@ -118,7 +127,7 @@ impl Purse {
                 challenge = read(&said, &request.origin, self.assets())?;
             }
         }
-        Ok(Asked::Priced { challenge, because, request, ahead_s })
+        Ok(Asked::Priced { challenge, because, request, ahead_s, known_price: false })
     }
 
     /// The free tier to try, unless the operator forbids it or it just said that it is used up.
@@ -208,7 +217,7 @@ pub(super) fn credential_of(pin: &[u8], proof: &[u8]) -> Option<Credential> {
 
 /// How far the seller's clock is ahead of ours, by its `Date`, as far as that is believed: what is signed lives so much
 /// longer.
-fn ahead(answer: &Answer, now_s: u64) -> u64 {
+pub(super) fn ahead(answer: &Answer, now_s: u64) -> u64 {
     let date = answer.headers.get(DATE).and_then(|v| v.to_str().ok()).and_then(|v| httpdate::parse_http_date(v).ok());
     let said = date.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_secs());
     // A second or two are the rounding of the header and the way here.

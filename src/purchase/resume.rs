@@ -8,6 +8,7 @@ use super::{
     Caller, Flight, No, Outcome, Purse, Report,
     buy::{bill_of, seed},
     drive::Ran,
+    fetch::Call,
     lock,
     results::Body,
     words::{
@@ -15,7 +16,6 @@ use super::{
     },
 };
 use crate::{
-    config::Waits,
     ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
@@ -60,10 +60,20 @@ impl Purse {
 
     /// Drives a committed purchase to its rest. From here on money may have left, so no error says that none did.
     pub(super) async fn finish(&self, intent: Committed<Intent>, flight: &watch::Sender<Flight>) -> Report {
+        self.finish_knowing(intent, None, flight).await
+    }
+
+    /// The same; `known` is the call that pays a remembered price.
+    pub(super) async fn finish_knowing(
+        &self,
+        intent: Committed<Intent>,
+        known: Option<&Call>,
+        flight: &watch::Sender<Flight>,
+    ) -> Report {
         let id = intent.purchase;
-        match self.run(intent, flight).await {
+        match self.run(intent, known, flight).await {
             Ok((standing, ran)) => {
-                if standing.state == State::Unknown {
+                if standing.state == State::Unknown || standing.n > 0 {
                     self.look_again_when_it_ran_out(&standing);
                 }
                 self.report(&standing, ran).await
@@ -80,19 +90,22 @@ impl Purse {
             return;
         }
         let end = standing.liability_until_s.max(0) as u64;
-        let grace = self.0.config.waits.grace.max(Waits::default().grace).as_secs();
+        let grace = self.grace().as_secs();
         let purse = self.clone();
         tokio::spawn(async move {
             // A chain is sure of it soon after; where none can be asked, doubt lasts longer.
             for at in [end + CHAIN_SURE_S, end + grace + 1] {
                 tokio::time::sleep(Duration::from_secs(at.saturating_sub(purse.0.clock.now_s()))).await;
                 let Ok(ledger) = purse.ledger().await else { continue };
+                if let Err(no) = purse.settle_earlier(id).await {
+                    tracing::warn!("{id}: what was signed first could not be looked up: {no}");
+                }
                 match ledger.find(id).await {
                     Ok(Some(now)) if now.state == State::Unknown && !purse.closing() => {
                         let (mut flight, _) = purse.fly_standing(&now, false);
                         let _ = flight.wait_for(|f| f.report.is_some()).await;
                     }
-                    _ => break,
+                    _ => {}
                 }
             }
             lock(&purse.0.looked_after).remove(&id);
@@ -181,7 +194,7 @@ impl Purse {
         let wallet = self.wallet_with_id(&pinned.wallet).await;
         let wallet = wallet.map_err(|why| No::new("other_wallet", format!("{id} cannot be paid now: {why}")))?;
         self.doubt_failures().await?;
-        let seed = seed(&standing.principal, &standing.idem_key, standing.generation);
+        let seed = seed(&standing.principal, &standing.idem_key, standing.generation, standing.n);
         let bill = bill_of(&pin, pinned.fee_cap, seed, self.0.clock.now_s())?.within(pinned.liability_until);
         let prepared = wallet.prepare(&bill).await?;
         if self.closing() {

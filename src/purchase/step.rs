@@ -24,6 +24,7 @@
 //!
 //! ```text
 //! paying, fresh      Pay                                 receipt, or an answer → RecordPaid; not sent → RecordFailed
+//!                                                        a remembered price was refused → Requote, then Pay
 //!                                                        all else → RecordUnknown
 //! unknown            LookUp (the chain, if one is known) used → RecordPaid; void → RecordFailed
 //!                                                        else the same bytes again while somebody waits for the
@@ -95,6 +96,8 @@ pub struct Known {
     pub sends: u32,
     /// Whether the seller's last word in this run allows to show it again.
     pub again: bool,
+    /// Whether the price was a remembered one, so that a refusal brings today's.
+    pub known_price: bool,
 }
 
 /// What just happened.
@@ -169,6 +172,8 @@ pub enum Effect {
     RecordFailed(String),
     /// Show the credential, after a pause.
     Redeem(Duration),
+    /// Sign for the terms that the seller names today; what was signed for the remembered ones stays held as well.
+    Requote,
     /// W2 without a proof: nobody can say what became of it any more, so it counts as spent.
     CountAsSpent,
     /// W3.
@@ -242,6 +247,9 @@ fn paying(known: &Known, input: &Input) -> Effect {
         Input::LookedNothing(why) => Effect::RecordUnknown(why.clone()),
         Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 => {
             Effect::RecordFailed(why.clone())
+        }
+        Input::SellerAskedAgain { .. } if known.by_seller && known.known_price && known.fresh && known.sends == 1 => {
+            Effect::Requote
         }
         Input::SellerAskedAgain { why, .. } | Input::SellerFailed { why, .. } | Input::SellerUnreached(why)
             if known.by_seller =>
@@ -350,6 +358,7 @@ mod tests {
             wanted: true,
             sends: 0,
             again: true,
+            known_price: false,
         }
     }
 
@@ -427,6 +436,65 @@ mod tests {
         assert!(matches!(step(&at, &asked_again()), Effect::RecordUndelivered { .. }));
     }
 
+    fn sold(state: State) -> Known {
+        Known { by_seller: true, sends: 1, ..known(state) }
+    }
+
+    fn failed_with(status: Option<u16>) -> Input {
+        Input::SellerFailed { why: "x".into(), status, again: false }
+    }
+
+    #[test]
+    fn no_answer_of_a_seller_that_settles_is_a_no() {
+        for input in [asked_again(), failed_with(Some(400)), failed_with(Some(500)), failed_with(None)] {
+            assert!(matches!(step(&sold(State::Paying), &input), Effect::RecordUnknown(_)), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_first_sending_that_never_left_is_a_no() {
+        let unreached = Input::SellerUnreached("x".into());
+        assert!(matches!(step(&sold(State::Paying), &unreached), Effect::RecordFailed(_)));
+        let second = Known { sends: 2, ..sold(State::Paying) };
+        let stale = Known { fresh: false, ..sold(State::Paying) };
+        for at in [second, stale, sold(State::Unknown)] {
+            assert!(!matches!(step(&at, &unreached), Effect::RecordFailed(_)), "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_shown_again_only_while_it_lives_and_somebody_waits() {
+        let at = sold(State::Unknown);
+        assert_eq!(step(&at, &Input::LookedAbsent), Effect::Resend);
+        assert_eq!(step(&at, &Input::LookedNothing("x".into())), Effect::Resend, "without a chain to ask, too");
+        let dead = Known { now_ms: (at.resend_until_s - LEAST_LIFE_S) * 1000, ..at.clone() };
+        let tired = Known { sends: SENDS, ..at.clone() };
+        let alone = Known { wanted: false, ..at.clone() };
+        let final_word = Known { again: false, ..at.clone() };
+        for at in [dead, tired, alone, final_word] {
+            assert_eq!(step(&at, &Input::LookedAbsent), Effect::Rest, "{at:?}");
+        }
+    }
+
+    #[test]
+    fn what_ran_out_unheard_of_counts_as_spent_and_what_the_chain_calls_void_does_not() {
+        let over = Known { now_ms: 2_121_000, ..sold(State::Unknown) };
+        assert_eq!(step(&over, &Input::LookedNothing("no chain".into())), Effect::CountAsSpent);
+        assert_eq!(step(&over, &Input::LookedAbsent), Effect::Rest, "the chain is behind: its word is waited for");
+        assert!(matches!(step(&over, &Input::LookedVoid), Effect::RecordFailed(_)));
+        let soon = Known { now_ms: 2_119_000, ..sold(State::Unknown) };
+        assert_eq!(step(&soon, &Input::LookedNothing("no chain".into())), Effect::Rest);
+    }
+
+    #[test]
+    fn a_refused_memory_is_quoted_anew_once_and_a_refused_demand_never() {
+        let remembered = Known { known_price: true, ..sold(State::Paying) };
+        assert_eq!(step(&remembered, &asked_again()), Effect::Requote);
+        for at in [sold(State::Paying), Known { known_price: true, sends: 2, ..sold(State::Paying) }] {
+            assert!(matches!(step(&at, &asked_again()), Effect::RecordUnknown(_)), "{at:?}");
+        }
+    }
+
     fn any_state() -> impl Strategy<Value = State> {
         prop::sample::select(vec![
             State::AwaitingApproval,
@@ -466,10 +534,11 @@ mod tests {
             state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
             absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
             looks in 0u32..9, redeems in 0u32..9, by_seller: bool, wanted: bool, sends in 0u32..9, again: bool,
+            known_price: bool,
         ) {
             let at = Known {
                 fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, by_seller, wanted,
-                sends, again, ..known(state)
+                sends, again, known_price, ..known(state)
             };
             let effect = step(&at, &input);
             let sound = match &effect {
@@ -479,6 +548,9 @@ mod tests {
                 }
                 Effect::Resend => {
                     state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
+                }
+                Effect::Requote => {
+                    by_seller && known_price && fresh && sends == 1 && state == State::Paying && input == asked_again()
                 }
                 Effect::CountAsSpent => by_seller && state == State::Unknown && now_s > at.liability_until_s + 120,
                 Effect::RecordPaid => matches!(input, Input::Settled | Input::LookedSettled { proof: true }),

@@ -49,7 +49,11 @@ impl Purse {
                 return Ok::<_, No>(Vec::new());
             }
             let remembered = self.ledger().await?.wallets().await.unwrap_or_default();
-            let made = wallet::from_config(config, &self.0.clock, |id| remembered.get(id).cloned());
+            let (config, clock) = (config.clone(), self.0.clock.clone());
+            // Not here: opening a keystore is a second of work.
+            let made = move || wallet::from_config(&config, &clock, |id| remembered.get(id).cloned());
+            let made = tokio::task::spawn_blocking(made).await;
+            let made = made.map_err(|_| No::new("wallet", "the wallets could not be made"))?;
             Ok(made.into_iter().map(|(kind, made)| made.map(Held::new).map_err(|e| (kind, e))).collect())
         };
         let made = self.0.wallets.get_or_try_init(make).await?;

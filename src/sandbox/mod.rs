@@ -1,25 +1,30 @@
-//! The play-money world: a Lightning network, a Nostr relay, a wallet and two paid APIs, all real protocols, all on
-//! loopback, all gone when the handle goes.
+//! The play-money world: a Lightning network, a chain with USDC, a Nostr relay, a wallet and three paid APIs, all real
+//! protocols, all on loopback, all gone when the handle goes.
 //!
 //! ```text
 //!   NWC client ──ws──> Relay <──ws── WalletService ──> PlayNode <── Jamie, Aperture (mint invoices)
 //!   buyer      ──http────────────────────────────────────────────> Jamie, Aperture
+//!   buyer      ──http──> Ntriq (carries signed authorizations) ──> PlayChain <── ChainRpc <──http── whoever asks
 //! ```
 //!
-//! Nothing here can touch real money: every invoice is `lnbcrt`, and its node exists only in this process. Every part
-//! can be told to misbehave ([`RelayMode`], [`Behaviour`], [`JamieMode`]), so that tests meet the wallets and relays
-//! that exist and not only the ones that should.
+//! Nothing here can touch real money: every invoice is `lnbcrt`, every authorization is for a test chain, and node and
+//! chain exist only in this process. Every part can be told to misbehave ([`RelayMode`], [`Behaviour`], [`JamieMode`],
+//! [`NtriqMode`], [`RpcMode`]), so that tests meet the wallets, sellers and nodes that exist and not only the ones that
+//! should.
 
 pub mod aperture;
+pub mod chain;
 pub mod jamie;
 mod listen;
 mod macaroon;
 pub mod mpp_shop;
 pub mod node;
+pub mod ntriq;
 pub mod relay;
 mod seed;
 mod stamp;
 pub mod wallet_service;
+mod wire;
 
 use std::{
     io,
@@ -29,16 +34,25 @@ use std::{
 };
 
 pub use aperture::{Aperture, ApertureOptions};
+pub use chain::{ChainRpc, PlayChain, Revert, RpcMode};
 pub use jamie::{Jamie, JamieMode, JamieOptions};
 pub use macaroon::RootKey;
 pub use node::{Fees, Movement, NodeError, Paid, PayError, PlayInvoice, PlayNode};
+pub use ntriq::{Dialect, Form, Leg, Ntriq, NtriqMode, NtriqOptions, Settling, Stranger, Whither};
 pub use relay::{Relay, RelayMode, RelayOptions};
 pub use wallet_service::{
     Behaviour, Ciphers, Envelope, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletKeys, WalletOptions,
     WalletService,
 };
 
-use crate::{clock::Clock, secret::Secret};
+use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
+use data_encoding::HEXLOWER;
+
+use crate::{
+    clock::Clock,
+    evm::{Address, eip3009::address_of},
+    secret::Secret,
+};
 use seed::Seed;
 
 /// Why the sandbox did not start. Nothing of it is left running.
@@ -61,21 +75,21 @@ pub enum Ports {
     /// Any free ports; for tests.
     #[default]
     Free,
-    /// Four ports in a row from this one: relay, Jamie, Jamie's apex, aperture.
+    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC. From 0: any.
     From(u16),
 }
 
 impl Ports {
     fn nth(self, n: u16) -> SocketAddr {
         let port = match self {
-            Ports::Free => 0,
+            Ports::Free | Ports::From(0) => 0,
             Ports::From(first) => first.saturating_add(n),
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 }
 
-/// How a sandbox is set up. The default is free ports, no home, and 100,000 sat of play money.
+/// How a sandbox is set up. The default is free ports, no home, and 100,000 sat and 100 USDC of play money.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
     /// Where to listen.
@@ -85,10 +99,15 @@ pub struct SandboxOptions {
     pub home: Option<PathBuf>,
     /// The play money in the wallet, in satoshi.
     pub balance_sat: u64,
+    /// The play USDC of [`Sandbox::evm_key`]'s account, in its smallest unit, a millionth.
+    pub balance_micro_usd: u64,
     /// The clock everything reads; sockets' deadlines stay on the machine's own.
     pub clock: Clock,
     /// The relay's settings.
     pub relay: RelayOptions,
+    /// A relay by somebody else, on this machine, which the wallet connects to instead. The sandbox's own then has nothing
+    /// to do.
+    pub relay_of_others: Option<SocketAddr>,
     /// The wallet's settings.
     pub wallet: WalletOptions,
 }
@@ -99,8 +118,10 @@ impl Default for SandboxOptions {
             ports: Ports::Free,
             home: None,
             balance_sat: 100_000,
+            balance_micro_usd: 100_000_000,
             clock: Clock::system(),
             relay: RelayOptions::default(),
+            relay_of_others: None,
             wallet: WalletOptions::default(),
         }
     }
@@ -114,6 +135,10 @@ pub struct Sandbox {
     jamie: Jamie,
     aperture: Aperture,
     relay: Relay,
+    chain: PlayChain,
+    rpc: ChainRpc,
+    ntriq: Ntriq,
+    evm_key: SecretKey,
 }
 
 impl Sandbox {
@@ -122,7 +147,8 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`]; whatever had started is stopped again.
     pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
-        let SandboxOptions { ports, home, balance_sat, clock, relay, wallet } = options;
+        let SandboxOptions { ports, home, balance_sat, balance_micro_usd, clock, relay, relay_of_others, wallet } =
+            options;
         let seed = match home {
             Some(home) => Seed::kept_in(&home).map_err(SandboxError::Home)?,
             None => Seed::random(),
@@ -130,7 +156,8 @@ impl Sandbox {
         let node = PlayNode::new(clock.clone(), balance_sat.saturating_mul(1000));
         let relay = Relay::start(ports.nth(0), clock.clone(), relay).await?;
         let keys = WalletKeys::from_seed(&seed);
-        let wallet = WalletService::start(&[relay.url()], node.clone(), clock.clone(), keys, wallet).await?;
+        let reached = relay_of_others.map_or_else(|| relay.url(), |at| format!("ws://{at}"));
+        let wallet = WalletService::start(&[reached], node.clone(), clock.clone(), keys, wallet).await?;
         let jamie = Jamie::start(
             node.clone(),
             clock.clone(),
@@ -146,7 +173,13 @@ impl Sandbox {
             },
         )
         .await?;
-        Ok(Sandbox { node, wallet, jamie, aperture, relay })
+        let chain = PlayChain::new(clock.clone());
+        let evm_key = seed.evm_key("evm");
+        chain.mint(account_of(&evm_key), balance_micro_usd);
+        let pay_to = account_of(&seed.evm_key("ntriq"));
+        let ntriq = Ntriq::start(chain.clone(), clock, NtriqOptions { listen: ports.nth(4), pay_to }).await?;
+        let rpc = ChainRpc::start(chain.clone(), ports.nth(5)).await?;
+        Ok(Sandbox { node, wallet, jamie, aperture, relay, chain, rpc, ntriq, evm_key })
     }
 
     /// The play Lightning network, which counts every msat that moved.
@@ -174,6 +207,21 @@ impl Sandbox {
         &self.aperture
     }
 
+    /// The play chain, which counts every unit of USDC that moved.
+    pub fn chain(&self) -> &PlayChain {
+        &self.chain
+    }
+
+    /// The chain's JSON-RPC node.
+    pub fn rpc(&self) -> &ChainRpc {
+        &self.rpc
+    }
+
+    /// The replica of ntriq AgentShop.
+    pub fn ntriq(&self) -> &Ntriq {
+        &self.ntriq
+    }
+
     /// Jamie's base URL, without a slash at the end.
     pub fn jamie_url(&self) -> String {
         self.jamie.url()
@@ -188,6 +236,31 @@ impl Sandbox {
     pub fn nwc_uri(&self) -> Secret {
         self.wallet.nwc_uri()
     }
+
+    /// Ntriq's base URL, without a slash at the end.
+    pub fn ntriq_url(&self) -> String {
+        self.ntriq.url()
+    }
+
+    /// The URL of the chain's JSON-RPC node.
+    pub fn rpc_url(&self) -> String {
+        self.rpc.url()
+    }
+
+    /// The key of the account that holds the play USDC: 64 hex digits.
+    pub fn evm_key(&self) -> Secret {
+        Secret::new(HEXLOWER.encode(&self.evm_key.secret_bytes()))
+    }
+
+    /// The account that holds the play USDC.
+    pub fn evm_address(&self) -> Address {
+        account_of(&self.evm_key)
+    }
+}
+
+/// The account of a key.
+fn account_of(key: &SecretKey) -> Address {
+    address_of(&PublicKey::from_secret_key(&Secp256k1::signing_only(), key))
 }
 
 /// Locks, whatever happened to the last holder: a test that panicked must not hide what the others see.

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use bitcoin::secp256k1::SecretKey;
 use data_encoding::HEXLOWER;
 use ring::hmac;
 use zeroize::Zeroizing;
@@ -46,6 +47,18 @@ impl Seed {
     /// A key of its own for each purpose.
     pub(super) fn derive(&self, purpose: &str) -> [u8; 32] {
         mac(&*self.0, purpose.as_bytes())
+    }
+
+    /// A key of secp256k1 for a purpose.
+    pub(super) fn evm_key(&self, purpose: &str) -> SecretKey {
+        let mut bytes = self.derive(purpose);
+        loop {
+            // Nearly every 32 bytes are a key; the few that are not are hashed again.
+            if let Ok(key) = SecretKey::from_slice(&bytes) {
+                return key;
+            }
+            bytes = crate::sha256(&bytes);
+        }
     }
 }
 

@@ -262,13 +262,18 @@ fn split(text: &str) -> impl Iterator<Item = String> {
 
 /// Tells of one endpoint, after asking it for its price once, unless asking might already do something.
 async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Description, endpoint: &Endpoint) -> Output {
+    let mut endpoint = endpoint.clone();
     let mut output = match endpoint.probe() {
         Probe::Send { json } => {
             let method = Some(endpoint.method.to_string());
             let report = ask(purse, caller, args, endpoint.url.clone(), method, json).await;
             let mut output = Output::asked(&report, &endpoint.url);
             output.describe(described);
-            judge(&mut output, &report, endpoint);
+            // What documents do not say, the endpoint's own terms may.
+            if let Some(told) = &report.described {
+                endpoint.learn(told);
+            }
+            judge(&mut output, &report, &endpoint);
             follow(&mut output, &report, described.moved.as_deref());
             output
         }
@@ -296,7 +301,7 @@ async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Descr
     let brief = args.detail == Some(Detail::Brief);
     for (fields, words, example) in [(24, true, true), (24, false, true), (12, false, true), (6, false, false)] {
         let (fields, words) = if brief { (fields.min(6), false) } else { (fields, words) };
-        let mut full = Full::new(endpoint, free.clone(), fields, words);
+        let mut full = Full::new(&endpoint, free.clone(), fields, words);
         if !example {
             full.example_unverified = None;
         }

@@ -104,7 +104,8 @@ impl Server {
     /// A server that opens nothing yet.
     pub fn new(purse: Purse, caller: Caller) -> Server {
         let handed = Handed::new(purse.clone());
-        Server { purse, caller, handed, approval: Approval::new() }
+        let approval = Approval::new(purse.config().waits.person);
+        Server { purse, caller, handed, approval }
     }
 
     /// One call of a tool, with the person's word where it needs one and the host can get it.

@@ -4,14 +4,18 @@
 //! and sends them only when the ledger hands them back as a [`Committed`] intent. A new wallet is one file here.
 
 mod dial;
+pub mod evm;
 pub mod nwc;
 
 use std::{future::Future, pin::Pin, sync::Arc};
+
+use serde::Serialize;
 
 use crate::{
     clock::Clock,
     config::Config,
     evm::{eip3009::Transfer, tempo},
+    http,
     ledger::{Committed, Intent},
     money::Amount,
     protocol::{Rail, World},
@@ -158,6 +162,23 @@ pub struct WalletInfo {
     pub methods: Vec<String>,
     /// The budget that the wallet itself keeps for this connection, where it has one and tells it.
     pub budget: Option<WalletBudget>,
+    /// Where its money lies, where it lies in several places; empty for a wallet that has but one balance.
+    pub places: Vec<Place>,
+}
+
+/// One place where a wallet's money lies: a chain, and one currency on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The network in CAIP-2, such as `eip155:8453`.
+    pub network: String,
+    /// Its usual name, such as `base`.
+    pub name: String,
+    /// What is there; `None` where nobody could tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Amount>,
+    /// What a person should know about it, in our own words; it holds no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// A budget that the wallet itself keeps. It is not a balance: the wallet may hold less.
@@ -224,6 +245,12 @@ pub trait Wallet: Send + Sync {
         None
     }
 
+    /// Whether it can find out for certain, on this network, that what it signed was not used and cannot be any more.
+    fn proves(&self, network: &str) -> bool {
+        let _ = network;
+        false
+    }
+
     /// The balance that is there for offers on this network, where it can be told in a moment. `None` when not.
     fn balance_on<'a>(&'a self, network: &'a str) -> Boxed<'a, Option<Amount>> {
         let _ = network;
@@ -259,16 +286,19 @@ pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
     Arc::new(dial::Guarded::new(config.http.clone()))
 }
 
+/// A wallet that was made, or why what is set up cannot be used, with its kind.
+pub type Made = (&'static str, Result<Arc<dyn Wallet>, WalletError>);
+
 /// Makes the wallets that the operator set up, each with its kind, or why it cannot be used. Connects to nothing.
-/// `remembered` is what [`Wallet::remember`] said of the wallet with that id in an earlier run.
-pub fn from_config(
-    config: &Config,
-    clock: &Clock,
-    remembered: impl Fn(&str) -> Option<String>,
-) -> Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> {
-    let mut made: Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> = Vec::new();
+/// `remembered` is what [`Wallet::remember`] said of the wallet with that id in an earlier run. It may take a second: see
+/// [`evm_from_config`].
+pub fn from_config(config: &Config, clock: &Clock, remembered: impl Fn(&str) -> Option<String>) -> Vec<Made> {
+    let mut made: Vec<Made> = Vec::new();
     if let Some(uri) = &config.nwc {
         made.push(("nwc", nwc_from_config(config, uri, clock, remembered)));
+    }
+    if let Some(wallet) = evm_from_config(config, clock.clone(), http::Client::new(config.http.clone())) {
+        made.push(("evm", wallet));
     }
     made
 }
@@ -294,4 +324,22 @@ pub fn nwc_from_config(
     let id = nwc::NwcWallet::id_of(uri)?;
     let floor = remembered(&id).and_then(|name| nwc::Scheme::from_name(&name));
     Ok(Arc::new(nwc::NwcWallet::new(uri, options(floor))?))
+}
+
+/// Makes the wallet for stablecoins, or `None` where there is no key. Connects to nothing; a keystore is decrypted here,
+/// which takes a second and up to 256 MB: best in a thread where that is no harm.
+///
+/// # Errors
+/// [`WalletError::Setup`] with a sentence that quotes nothing of the key.
+pub fn evm_from_config(
+    config: &Config,
+    clock: Clock,
+    client: http::Client,
+) -> Option<Result<Arc<dyn Wallet>, WalletError>> {
+    let found = config.evm.key.as_ref()?;
+    let made = evm::Key::unlock(found, &config.evm).map(|key| {
+        let wallet = evm::EvmWallet::new(key, &config.evm, clock, client);
+        Arc::new(wallet) as Arc<dyn Wallet>
+    });
+    Some(made)
 }

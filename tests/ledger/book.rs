@@ -157,7 +157,7 @@ pub fn open(home: &Path, limits: &LimitTable, clock: &Clock) -> Ledger {
 }
 
 pub fn payment(spent: Amount, fee: Option<Amount>) -> Payment {
-    Payment { proof: b"\"proof\"".to_vec(), spent, fee, expires_s: None, wallet_id: "nwc:1".into() }
+    Payment { proof: b"\"proof\"".to_vec(), spent, fee, opens_more: true, expires_s: None, wallet_id: "nwc:1".into() }
 }
 
 pub fn answer(id: PurchaseId, at_ms: u64) -> StoredResult {

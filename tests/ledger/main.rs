@@ -2,6 +2,7 @@
 
 mod book;
 mod budgets;
+mod earlier;
 mod file;
 mod model;
 mod race;

@@ -8,10 +8,14 @@ use crate::{
         Done,
         show::{print_json, say},
     },
-    config::Config,
+    config::{Config, ConfigError, EvmConfig, EvmKey},
     http::{Policy, shown},
     ledger::Ledger,
-    wallet::nwc::NwcUri,
+    protocol::World,
+    wallet::{
+        evm::{Key, claimed_address, id_of, in_keychain, is_keystore},
+        nwc::NwcUri,
+    },
 };
 
 /// One wallet, as far as it is known without asking it.
@@ -22,9 +26,13 @@ struct Listed {
     /// Its public fingerprint.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// Its relays, without what may be secret in their addresses.
-    relays: Vec<String>,
-    /// Where its connection string comes from.
+    /// The relays of an NWC wallet, without what may be secret in their addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relays: Option<Vec<String>>,
+    /// The chains that an EVM wallet pays on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chains: Option<Vec<&'static str>>,
+    /// Where its connection string or key comes from.
     source: String,
     /// Whether it is the one that pays.
     in_use: bool,
@@ -56,13 +64,16 @@ pub(super) async fn run(json: bool) -> Done {
         let read = read.and_then(|string| NwcUri::parse(&string).map_err(|e| e.to_string()));
         wallets.push(listed(from.to_string(), n == 0, read, ledger.as_ref()).await?);
     }
+    for (n, key) in config.evm.keys().into_iter().enumerate() {
+        wallets.push(listed_evm(&config.evm, key, n == 0, ledger.as_ref()).await?);
+    }
     let pending = pending_file(&config).exists();
     if json {
         return print_json(&Wallets { wallets, pending });
     }
     let mut lines: Vec<String> = wallets.iter().map(line).collect();
     if wallets.is_empty() {
-        lines.push("No wallet is set up: bursar wallet add nwc".into());
+        lines.push("No wallet is set up: bursar wallet add nwc, or bursar wallet add evm".into());
     }
     if pending {
         lines.push("A connection was begun and not answered yet: bursar wallet add nwc goes on with it.".into());
@@ -81,7 +92,8 @@ async fn listed(
         Err(problem) => {
             let (id, world, frozen) = (None, None, None);
             let problem = Some(problem);
-            return Ok(Listed { kind: "nwc", id, relays: Vec::new(), source, in_use, world, frozen, problem });
+            let (relays, chains) = (Some(Vec::new()), None);
+            return Ok(Listed { kind: "nwc", id, relays, chains, source, in_use, world, frozen, problem });
         }
     };
     let known = match ledger {
@@ -92,12 +104,49 @@ async fn listed(
     Ok(Listed {
         kind: "nwc",
         id: Some(uri.id()),
-        relays: relays(&uri),
+        relays: Some(relays(&uri)),
+        chains: None,
         source,
         in_use,
         world: world.filter(|w| !w.is_empty()),
         frozen,
         problem: None,
+    })
+}
+
+/// The wallet for stablecoins. A keystore is not opened: its address is the one it names.
+async fn listed_evm(
+    evm: &EvmConfig,
+    key: Result<EvmKey, ConfigError>,
+    in_use: bool,
+    ledger: Option<&Ledger>,
+) -> Result<Listed, crate::cli::Failure> {
+    let (source, id, mut problem) = match &key {
+        Ok(key) => (key.from.to_string(), claimed_address(&key.text).map(|a| id_of(&a)), None),
+        Err(e) => (evm.key_file.display().to_string(), None, Some(e.to_string())),
+    };
+    if let Ok(key) = &key
+        && id.is_none()
+        && !is_keystore(&key.text)
+        && !in_keychain(&key.text)
+    {
+        problem = Key::read(&key.text).err().map(|e| e.to_string());
+    }
+    let known = match (ledger, &id) {
+        (Some(ledger), Some(id)) => ledger.known_wallet(id).await?,
+        _ => None,
+    };
+    let world = if evm.is_test() { World::Test } else { World::Main };
+    Ok(Listed {
+        kind: "evm",
+        id,
+        relays: None,
+        chains: Some(evm.chains.iter().map(|c| c.chain.name).collect()),
+        source,
+        in_use,
+        world: Some(world.name().to_owned()),
+        frozen: known.and_then(|(_, _, frozen)| frozen),
+        problem,
     })
 }
 
@@ -110,8 +159,11 @@ fn line(w: &Listed) -> String {
     let id = w.id.as_deref().unwrap_or(w.kind);
     let mut line =
         format!("{id}  from {}{}", w.source, if w.in_use { "" } else { "  (not used: another comes first)" });
-    for relay in &w.relays {
+    for relay in w.relays.iter().flatten() {
         line.push_str(&format!("\n  relay   {relay}"));
+    }
+    if let Some(chains) = &w.chains {
+        line.push_str(&format!("\n  pays on {}", chains.join(", ")));
     }
     line.push_str(&format!("\n  world   {}", w.world.as_deref().unwrap_or("not asked yet")));
     if let Some(why) = &w.frozen {

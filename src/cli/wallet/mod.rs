@@ -1,14 +1,17 @@
 //! `bursar wallet`: connect a wallet, show what is set up, and try it. Nothing here pays.
 
 mod add;
+mod evm;
 mod file;
 mod hidden;
 mod link;
 mod list;
 pub(super) mod test;
+mod test_evm;
 
 pub(super) use add::pending_file;
 use clap::{Args, Subcommand};
+pub(super) use evm::ask_passphrase;
 
 use super::{Common, Done};
 use crate::{
@@ -18,10 +21,11 @@ use crate::{
     secret::Secret,
 };
 
-/// Connect a wallet, show the ones that are set up, and try them.
+/// Set up a wallet, show the ones that are set up, and try them.
 ///
-/// Bursar keeps no money: it asks a wallet of yours to pay. Give that connection a budget of its own at the wallet as
-/// well; it is a second belt.
+/// Bursar pays over Lightning through a wallet of yours (nwc). Give that connection a budget of its own at the wallet as
+/// well; it is a second belt. For stablecoins (evm) it keeps a key of its own, so keep there what you would keep in a
+/// purse.
 #[derive(Args)]
 pub(super) struct WalletArgs {
     #[command(subcommand)]
@@ -32,26 +36,28 @@ pub(super) struct WalletArgs {
 
 #[derive(Subcommand)]
 enum WalletCommand {
-    /// Connect a wallet
+    /// Set up a wallet
     #[command(subcommand)]
     Add(AddCommand),
     /// Show the wallets that are set up, without connecting
     List,
-    /// Connect to the wallet, ask what it allows, and pay nothing
+    /// Connect to the wallets, ask what they allow and hold, and pay nothing
     ///
-    /// Ends with 0 when the wallet answers and may pay, with 1 when not.
+    /// Ends with 0 when each answers and may pay, with 1 when not.
     Test,
 }
 
 #[derive(Subcommand)]
 enum AddCommand {
-    // Its help stands at its arguments: a line here would take the place of all of it.
+    // Their help stands at their arguments: a line here would take the place of all of it.
     Nwc(add::NwcArgs),
+    Evm(evm::EvmArgs),
 }
 
 pub(super) async fn run(args: WalletArgs) -> Done {
     match args.command {
         WalletCommand::Add(AddCommand::Nwc(nwc)) => add::run(nwc).await,
+        WalletCommand::Add(AddCommand::Evm(evm)) => evm::run(evm, args.common.json).await,
         WalletCommand::List => list::run(args.common.json()).await,
         WalletCommand::Test => test::run(args.common.json()).await,
     }

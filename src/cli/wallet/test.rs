@@ -4,7 +4,11 @@ use std::{process::ExitCode, time::Instant};
 
 use serde::Serialize;
 
-use super::{ledger_if_there, list::relays};
+use super::{
+    ask_passphrase, ledger_if_there,
+    list::relays,
+    test_evm::{EvmTested, try_evm},
+};
 use crate::{
     cli::{
         Done, Failure,
@@ -113,19 +117,62 @@ impl Tested {
     }
 }
 
+/// What `wallet test` prints as JSON.
+#[derive(Serialize)]
+struct AllTested {
+    /// `ready` when each wallet is, else what the first is that is not.
+    outcome: &'static str,
+    /// The same in words.
+    say: String,
+    wallets: Vec<One>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum One {
+    Nwc(Box<Tested>),
+    Evm(Box<EvmTested>),
+}
+
+impl One {
+    fn outcome(&self) -> (&'static str, &str) {
+        match self {
+            One::Nwc(tested) => (tested.outcome, &tested.say),
+            One::Evm(tested) => (tested.outcome, &tested.say),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            One::Nwc(tested) => tested.text(),
+            One::Evm(tested) => tested.text(),
+        }
+    }
+}
+
 pub(super) async fn run(json: bool) -> Done {
-    let config = Config::load()?;
-    if config.nwc.is_none() {
-        return Err(Failure::new("no wallet is set up: bursar wallet add nwc"));
+    let mut config = Config::load()?;
+    if !config.has_wallet() {
+        return Err(Failure::new("no wallet is set up: bursar wallet add nwc, or bursar wallet add evm"));
     }
+    ask_passphrase(&mut config).await?;
     let ledger = ledger_if_there(&config)?;
-    let tested = try_wallet(&config, ledger.as_ref()).await?;
-    if json {
-        print_json(&tested)?;
-    } else {
-        say(&tested.text())?;
+    let mut wallets = Vec::new();
+    if config.nwc.is_some() {
+        wallets.push(One::Nwc(Box::new(try_wallet(&config, ledger.as_ref()).await?)));
     }
-    Ok(if tested.outcome == "ready" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if let Some(tested) = try_evm(&config).await {
+        wallets.push(One::Evm(Box::new(tested?)));
+    }
+    let lacking = |one: &&One| one.outcome().0 != "ready";
+    let told = wallets.iter().find(lacking).or(wallets.first()).map(One::outcome);
+    let (outcome, say_it) = told.map_or(("unreachable", String::new()), |(outcome, say)| (outcome, say.to_owned()));
+    if json {
+        print_json(&AllTested { outcome, say: say_it, wallets })?;
+    } else {
+        say(&wallets.iter().map(One::text).collect::<Vec<_>>().join("\n\n"))?;
+    }
+    Ok(if outcome == "ready" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The same, for a person who has just added a wallet.

@@ -254,7 +254,15 @@ impl NwcWallet {
         })?;
         held(&self.rights).clone_from(&about.methods);
         let methods = if about.methods.is_empty() { described.methods.clone() } else { about.methods };
-        Ok(WalletInfo { balance, world, network: about.network, alias: about.alias, methods, budget })
+        Ok(WalletInfo {
+            balance,
+            world,
+            network: about.network,
+            alias: about.alias,
+            methods,
+            budget,
+            places: Vec::new(),
+        })
     }
 
     /// Asks what became of a payment. For tests: [`Wallet::look_up`](crate::wallet::Wallet::look_up) without the

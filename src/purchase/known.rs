@@ -1,0 +1,149 @@
+//! Known prices: what a seller asked a moment ago, so that a repeat pays in one round trip instead of two.
+//!
+//! Only where the seller settles and a chain can be asked: a payment at a price that the seller no longer takes then proves
+//! to be dead soon, and until then both are held. The budgets see the same hold either way.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    No, Purse, Request,
+    buy::{Place, Wanted},
+    drive::Run,
+    fetch::Call,
+    lock, quote,
+    step::Input,
+    words::no_room,
+};
+use crate::{
+    http::Answer,
+    ledger::{Fate, PurchaseId, Replaced, Standing},
+    protocol::{Offer, Pin, Proof, Rail, Way, Witness},
+    wallet::LookSaid,
+};
+
+/// How long a price counts as known.
+const YOUNG: Duration = Duration::from_secs(600);
+
+/// How many prices are remembered.
+const MOST: usize = 256;
+
+/// A remembered price.
+pub(super) struct Known {
+    offer: Offer,
+    at: Instant,
+}
+
+/// What one price is for: the method, the origin and the path.
+fn route(request: &Request) -> String {
+    format!("{} {}{}", request.method, request.origin, request.url.path())
+}
+
+impl Purse {
+    /// Remembers what was just paid and delivered.
+    pub(super) fn remember_price(&self, request: &Request, offer: &Offer) {
+        if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) {
+            return;
+        }
+        let mut known = lock(&self.0.known);
+        known.retain(|_, known| known.at.elapsed() < YOUNG);
+        if known.len() < MOST {
+            known.insert(route(request), Known { offer: offer.clone(), at: Instant::now() });
+        }
+    }
+
+    /// The offer to pay without asking first, if its price is known and young.
+    pub(super) async fn known_price(&self, request: &Request) -> Option<Offer> {
+        let offer = {
+            let known = lock(&self.0.known);
+            known.get(&route(request)).filter(|k| k.at.elapsed() < YOUNG).map(|k| k.offer.clone())?
+        };
+        let held = self.wallet_for(offer.rail, &offer.network).await.ok()?;
+        held.wallet.proves(&offer.network).then_some(offer)
+    }
+
+    fn forget_price(&self, request: &Request) {
+        lock(&self.0.known).remove(&route(request));
+    }
+}
+
+impl Run<'_> {
+    /// The seller refused what was signed at a remembered price and named its terms of today: signs for these, if they fit
+    /// into the same limits. What was signed before stays held until it was used or ran out.
+    pub(super) async fn requote(&mut self, at: &Standing) -> Input {
+        let why = "the seller asks for payment again";
+        let (Some(call), Some(answer)) = (self.known.take(), self.refusal.take()) else {
+            return Input::SellerAskedAgain { status: 402, why: why.into() };
+        };
+        self.purse.forget_price(&call.request);
+        let offers = match quote::read(&answer, &call.request.origin, self.purse.assets()) {
+            Ok(challenge) => challenge.offers,
+            Err(no) => return self.no_new_price(&no),
+        };
+        // Never another rail or network once one was used.
+        let same = |offer: &Offer| offer.rail.0 == self.intent.rail && offer.network == self.intent.network;
+        let offers: Vec<Offer> = offers.into_iter().filter(same).collect();
+        if offers.iter().any(|offer| self.asks_the_same(offer)) {
+            // Not its price is refused but this payment, perhaps for a moment: the same bytes are shown again.
+            return Input::SellerAskedAgain { status: 402, why: why.into() };
+        }
+        match self.sign_anew(call, &offers, &answer, at.generation).await {
+            Ok(()) => Input::Go,
+            Err(no) => self.no_new_price(&no),
+        }
+    }
+
+    fn no_new_price(&mut self, no: &No) -> Input {
+        self.again = false;
+        let why = format!("the price it had before is no longer taken, and {}", no.say.trim_end_matches('.'));
+        Input::SellerFailed { why, status: Some(402), again: false }
+    }
+
+    async fn sign_anew(&mut self, call: &Call, offers: &[Offer], answer: &Answer, generation: i64) -> Result<(), No> {
+        let ahead_s = quote::ahead(answer, self.purse.0.clock.now_s());
+        let place = Place { purchase: self.intent.purchase, n: self.intent.n + 1, generation };
+        let Wanted { intent, ask_a_person, .. } = self.purse.want(call, offers, place, ahead_s).await?;
+        if ask_a_person {
+            return Err(No::new("needs_approval", format!("{} needs a person's yes", intent.price)));
+        }
+        match self.purse.ledger().await?.replace(intent).await? {
+            Replaced::Committed(intent) => {
+                self.take(*intent);
+                Ok(())
+            }
+            Replaced::NoRoom(no) => Err(no_room(&no)),
+            Replaced::Gone => Err(No::new("ledger", "the purchase went on meanwhile")),
+        }
+    }
+
+    fn asks_the_same(&self, offer: &Offer) -> bool {
+        let Way::Pay(pin) = &offer.way else { return false };
+        let ours = self.pin.as_ref().and_then(Pin::transfer);
+        pin.transfer().is_some_and(|asked| ours == Some(asked))
+    }
+}
+
+impl Purse {
+    /// Finds out what became of what a purchase signed before its last intent. Moves nothing.
+    pub(super) async fn settle_earlier(&self, id: PurchaseId) -> Result<(), No> {
+        let ledger = self.ledger().await?;
+        for intent in ledger.earlier(id).await? {
+            let said = match self.wallet_with_id(&intent.wallet).await {
+                Ok(wallet) => wallet.look_up(&intent).await,
+                Err(why) => LookSaid::CannotTell { why },
+            };
+            let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
+            let spent = |by, transaction| {
+                let proof = serde_json::to_vec(&Proof::Transfer { by, transaction });
+                proof.map(Fate::Spent).map_err(|e| No::new("internal", e.to_string()))
+            };
+            let fate = match said {
+                LookSaid::OnChain { transaction } => spent(Witness::Chain, transaction)?,
+                LookSaid::Void => Fate::Void,
+                LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None)?,
+                _ => continue,
+            };
+            ledger.close_earlier(id, intent.n, fate).await?;
+        }
+        Ok(())
+    }
+}
