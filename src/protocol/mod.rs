@@ -8,7 +8,7 @@ pub mod bolt11;
 pub mod free;
 pub mod header;
 pub mod l402;
-mod mpp;
+pub mod mpp;
 pub mod text;
 pub mod x402;
 
@@ -96,6 +96,8 @@ impl Rail {
     pub const EIP3009: Rail = Rail("eip3009");
     /// A transfer that the payer signs for the contract Permit2, which needs an allowance on the chain first.
     pub const PERMIT2: Rail = Rail("permit2");
+    /// A transaction of stablecoins on Tempo that the payer signs and the seller carries to the chain.
+    pub const TEMPO: Rail = Rail("tempo");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 
@@ -103,7 +105,7 @@ impl Rail {
     /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
     /// the seller.
     pub fn is_settled_by_seller(name: &str) -> bool {
-        [Rail::EIP3009, Rail::PERMIT2].iter().any(|rail| rail.0 == name)
+        [Rail::EIP3009, Rail::PERMIT2, Rail::TEMPO].iter().any(|rail| rail.0 == name)
     }
 }
 
@@ -198,6 +200,11 @@ impl Offer {
     pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
         let mut objections = self.objections.clone();
         if let Way::Pay(pin) = &self.way
+            && let Pin::Mpp(pin) = &**pin
+        {
+            objections.extend(pin.objections_at(now_s, policy));
+        }
+        if let Way::Pay(pin) = &self.way
             && let Some(text) = pin.invoice()
         {
             match Invoice::read(text) {
@@ -259,6 +266,8 @@ pub enum Pin {
     L402(l402::Pin),
     /// One entry of an x402 challenge.
     X402(x402::Pin),
+    /// An MPP challenge.
+    Mpp(mpp::Pin),
 }
 
 /// What shows that we paid.
@@ -333,6 +342,7 @@ impl Pin {
         match self {
             Pin::L402(_) => Protocol::L402,
             Pin::X402(_) => Protocol::X402,
+            Pin::Mpp(_) => Protocol::Mpp,
         }
     }
 
@@ -341,6 +351,8 @@ impl Pin {
         match self {
             Pin::L402(_) => true,
             Pin::X402(pin) => x402::replays(pin),
+            // A challenge is consumed once; some servers keep the answer, and none has to.
+            Pin::Mpp(_) => false,
         }
     }
 
@@ -349,13 +361,14 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => Some(&pin.transfer).filter(|_| pin.permit2.is_none()),
+            Pin::Mpp(pin) => pin.transfer(),
         }
     }
 
     /// The transfer to sign a Permit2 permit for, and how it may be taken, where the seller settles in that way.
     pub fn permit(&self) -> Option<(&Transfer, &Taking)> {
         match self {
-            Pin::L402(_) => None,
+            Pin::L402(_) | Pin::Mpp(_) => None,
             Pin::X402(pin) => Some(&pin.transfer).zip(pin.permit2.as_ref()),
         }
     }
@@ -366,6 +379,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::payment(pin, signed),
+            Pin::Mpp(pin) => pin.payment(signed),
         }
     }
 
@@ -375,6 +389,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::receipt(pin, seen),
+            Pin::Mpp(pin) => pin.receipt(seen),
         }
     }
 
@@ -384,6 +399,7 @@ impl Pin {
         match self {
             Pin::L402(_) => String::new(),
             Pin::X402(_) => x402::complaint(seen),
+            Pin::Mpp(_) => mpp::complaint(seen),
         }
     }
 
@@ -392,6 +408,23 @@ impl Pin {
         match self {
             Pin::L402(pin) => Some(&pin.invoice),
             Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.invoice(),
+        }
+    }
+
+    /// When the challenge itself ends, where it says so, in unix seconds: nothing that is signed for it may outlive it.
+    pub fn expires_at(&self) -> Option<u64> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.expires_at(),
+        }
+    }
+
+    /// The most that paying costs beside the price, where that is told by what is signed and not by the wallet.
+    pub fn fee_cap(&self) -> Option<Amount> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.fee_cap(),
         }
     }
 
@@ -400,6 +433,7 @@ impl Pin {
     pub fn credential(&self, proof: &Proof) -> Option<Credential> {
         match (self, proof) {
             (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+            (Pin::Mpp(pin), proof) => pin.credential(proof),
             _ => None,
         }
     }

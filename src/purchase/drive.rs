@@ -360,8 +360,8 @@ impl Run<'_> {
         let payment = Payment {
             proof,
             spent: settled.spent.unwrap_or(self.intent.price),
-            // Whoever settles pays for it; what the payer signed is all that leaves.
-            fee: if self.by_seller { Some(Amount::zero(self.intent.price.currency())) } else { settled.fee },
+            // Whoever settles pays for it, or the payer signed what it may cost at most: no more than that leaves.
+            fee: if self.by_seller { Some(self.intent.fee_cap) } else { settled.fee },
             opens_more: !self.by_seller,
             expires_s,
             wallet_id: self.intent.wallet.clone(),

@@ -17,6 +17,7 @@ pub mod chain;
 pub mod jamie;
 mod listen;
 mod macaroon;
+pub mod mpp_shop;
 pub mod node;
 pub mod ntriq;
 pub mod relay;

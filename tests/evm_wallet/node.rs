@@ -217,7 +217,7 @@ pub fn token() -> Token {
 }
 
 pub fn transfer() -> Transfer {
-    Transfer { token: token(), to: Address([0x15; 20]), value: 10_000, max_life_s: 300 }
+    Transfer { token: token(), to: Address([0x15; 20]), value: 10_000, max_life_s: 300, nonce: None }
 }
 
 pub fn bill_of(transfer: Transfer) -> Bill {

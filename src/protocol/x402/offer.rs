@@ -97,7 +97,7 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
             accepted: entry.raw.clone(),
             resource: terms.resource.clone(),
             extensions: terms.extensions.clone(),
-            transfer: Transfer { token, to, value, max_life_s },
+            transfer: Transfer { token, to, value, max_life_s, nonce: None },
             permit2,
         })));
     }
