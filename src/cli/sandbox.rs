@@ -1,6 +1,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{Common, Done, Failure, show};
+use crate::catalog::index::volume::{self, Volume};
 use crate::sandbox::{Ports, Sandbox, SandboxOptions};
 
 /// Starts play money, a wallet and two paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
@@ -35,6 +36,9 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     let (jamie, aperture) = (sandbox.jamie_url(), sandbox.aperture_url());
     // The wallet string is worth play money only; it goes to a file of the sandbox's own home, as a real one would.
     write_wallet(&home, sandbox.nwc_uri().expose())?;
+    // What is sold here is found here too.
+    let pack = Volume::replica("www.pullthatupjamie.ai", &jamie).and_then(|v| volume::keep(&home, "sandbox", &v));
+    pack.map_err(|e| Failure::new(format!("{}: {e}", home.display())))?;
     if args.common.json() {
         show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
@@ -49,6 +53,7 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
 
 Then try:
   bursar balance
+  bursar discover \"podcast search\"
   bursar fetch --dry-run {aperture}/v1/rates
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts

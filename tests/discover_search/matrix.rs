@@ -34,7 +34,9 @@ async fn shop() -> (World, Seller) {
             "/open" => Reply::ok(r#"{"quokkas":7}"#),
             "/first" => Reply::status(400, r#"{"error":"text required"}"#),
             "/older" => Reply::status(402, V1).header("content-type", "application/json"),
-            "/newer" => Reply::status(402, "{}").header("payment-required", &data_encoding::BASE64.encode(V2.as_bytes())),
+            "/newer" => {
+                Reply::status(402, "{}").header("payment-required", &data_encoding::BASE64.encode(V2.as_bytes()))
+            }
             "/blog" => Reply::status(402, BLOG).header("content-type", "application/json"),
             _ => Reply::status(404, "{}"),
         }

@@ -96,13 +96,15 @@ struct Row {
 
 /// Makes the index of everything there is, in one transaction.
 fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()> {
-    let mut volumes: Vec<Volume> = Volume::bundled().into_iter().collect();
+    // What was fetched comes first: of two that are trusted alike, the fresher facts count.
+    let mut volumes: Vec<Volume> = Vec::new();
     for path in volume::snapshots(home) {
         match std::fs::File::open(&path).and_then(Volume::read) {
             Ok(volume) => volumes.push(volume),
             Err(e) => tracing::warn!("{} is left out of the index: {e}", path.display()),
         }
     }
+    volumes.extend(Volume::bundled());
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if !stamp.is_empty() && read_stamp(&transaction)?.as_deref() == Some(stamp) {
         // Another process made it while this one waited.
