@@ -57,8 +57,10 @@ async fn from_the_sentence_to_bought_data_in_two_calls() {
     let next = &found.facts()["next"];
     assert_eq!(next["tool"], "fetch_paid", "{}", found.text());
     assert!(next["arguments"]["url"].as_str().unwrap().starts_with("http"), "{next}");
-    let call = next["arguments"].clone();
-    assert!(call["url"].as_str().unwrap().starts_with(world.sandbox.jamie_url().trim_end_matches('/')), "{next}");
+    // The real seller and its replica have the same pack, and the call is the same but for its host.
+    let mut call = next["arguments"].clone();
+    let (there, local) = (call["url"].as_str().unwrap().to_owned(), world.sandbox.jamie_url());
+    call["url"] = json!(there.replace("https://www.pullthatupjamie.ai", local.trim_end_matches('/')));
     let bought = host.fetch(call).await;
     assert_eq!(bought.outcome(), "bought", "{}", bought.text());
     assert!(bought.text().contains("payment process"), "{}", bought.text());

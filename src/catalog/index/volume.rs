@@ -154,7 +154,7 @@ pub fn make_folder(home: &Path) -> io::Result<()> {
 pub fn stamp(home: &Path) -> String {
     // A gzip file ends with the checksum of what is in it.
     let tail = &BUNDLED[BUNDLED.len().saturating_sub(8)..];
-    let mut stamp = format!("6 {}", data_encoding::HEXLOWER.encode(tail));
+    let mut stamp = format!("7 {}", data_encoding::HEXLOWER.encode(tail));
     for path in snapshots(home) {
         let Ok(meta) = std::fs::metadata(&path) else { continue };
         let changed = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
