@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::{Common, Done, Failure, show};
+use crate::catalog::index::volume::{self, Volume};
 use crate::sandbox::{Ports, Sandbox, SandboxError, SandboxOptions};
 
 /// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
@@ -55,6 +56,9 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     let (ntriq, rpc) = (sandbox.ntriq_url(), sandbox.rpc_url());
     write_secret(&home.join("evm.key"), sandbox.evm_key().expose())?;
     write_config(&home, &rpc)?;
+    // What is sold here is found here too.
+    let pack = Volume::replica("www.pullthatupjamie.ai", &jamie).and_then(|v| volume::keep(&home, "sandbox", &v));
+    pack.map_err(|e| Failure::new(format!("{}: {e}", home.display())))?;
     if args.common.json() {
         show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
@@ -70,6 +74,7 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
 
 Then try:
   bursar balance
+  bursar discover \"podcast search\"
   bursar fetch --dry-run {aperture}/v1/rates
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts

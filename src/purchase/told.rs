@@ -59,7 +59,7 @@ impl Purse {
         }
         let prices = told.entry(key).or_default();
         prices.retain(|p| p.template != template || p.amount.currency() != amount.currency());
-        if prices.len() < MOST {
+        if prices.len() < MOST / 10 {
             prices.push(Price { amount, basis: basis.to_owned(), template });
         }
     }

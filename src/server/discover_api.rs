@@ -6,6 +6,7 @@
 //! purse, whose judged offers are joined with what the documents say.
 
 mod hit;
+mod known;
 mod search;
 mod view;
 mod words;
@@ -203,7 +204,7 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
         let (text, error) = (words::lines(&output), output.outcome == Outcome::Refused);
         return (output, vec![text], error);
     };
-    let listed = search::listed(purse, &url, method.as_deref()).await;
+    let listed = known::listed(purse, &url, method.as_deref()).await;
     // A client of its own: it holds no connection longer than the look takes.
     let http = Client::new(purse.config().http.clone());
     let mut output = match catalog::describe(&http, &url, method.as_deref()).await {
@@ -222,7 +223,7 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
                 let mut one = one.clone();
                 listed.add_to(&mut one);
                 let mut output = endpoint(purse, caller, args, &described, &one).await;
-                search::remember(purse, caller, &one, &output).await;
+                known::remember(purse, caller, &one, &output).await;
                 listed.finish(&mut output);
                 output
             }

@@ -16,7 +16,7 @@ use support::{Era, Host, Reply, Seller, Told, World};
 
 /// A server with a home of its own and no wallet.
 pub struct Bare {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub host: Host,
 }
 
@@ -24,7 +24,11 @@ impl Bare {
     pub async fn start() -> Bare {
         let dir = tempfile::tempdir().unwrap();
         let envs = vec![("BURSAR_HOME".into(), dir.path().join("home").display().to_string())];
-        Bare { host: Host::start(&envs, Era::Handshake).await, _dir: dir }
+        Bare { host: Host::start(&envs, Era::Handshake).await, dir }
+    }
+
+    pub fn home(&self) -> std::path::PathBuf {
+        self.dir.path().join("home")
     }
 }
 

@@ -130,3 +130,13 @@ async fn ten_results_still_fit_and_bad_arguments_are_answers() {
     let task = json!({ "task": "get me a METAR report for an airport" });
     assert!(!results(&search(&bare.host, task).await).is_empty(), "a task alone is searched for too");
 }
+
+#[tokio::test]
+async fn a_server_that_is_only_started_makes_no_index() {
+    let bare = Bare::start().await;
+    bare.host.request("tools/list", json!({})).await.unwrap();
+    assert!(!bare.home().join("catalog").exists(), "the index is made by the first search");
+    search(&bare.host, json!({ "query": "podcast search" })).await;
+    let index = std::fs::metadata(bare.home().join("catalog/index.db")).unwrap();
+    assert!(index.len() < 10 << 20, "{} bytes", index.len());
+}

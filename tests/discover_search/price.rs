@@ -49,14 +49,7 @@ async fn a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numb
 async fn from_the_sentence_to_bought_data_in_two_calls() {
     let world = World::with("[sellers]\nfree = \"never\"\n").await;
     // The pack of the real seller, at the address of its replica.
-    let mut pack = Volume::bundled().unwrap();
-    pack.listings.retain(|l| l.host() == "www.pullthatupjamie.ai");
-    for one in &mut pack.listings {
-        one.url = one.url.replace("https://www.pullthatupjamie.ai", world.sandbox.jamie_url().trim_end_matches('/'));
-        one.source = 0;
-    }
-    pack.header.name = "sandbox".into();
-    pack.header.sources.truncate(1);
+    let pack = Volume::replica("www.pullthatupjamie.ai", &world.sandbox.jamie_url()).unwrap();
     volume::keep(&world.home(), "sandbox", &pack).unwrap();
     let host = world.host().await;
     let task = "find podcasts where small business owners discuss payment processing challenges";
@@ -64,10 +57,9 @@ async fn from_the_sentence_to_bought_data_in_two_calls() {
     let next = &found.facts()["next"];
     assert_eq!(next["tool"], "fetch_paid", "{}", found.text());
     assert!(next["arguments"]["url"].as_str().unwrap().starts_with("http"), "{next}");
-    // The replica has the same pack; the call is the same but for its host.
+    // The real seller and its replica have the same pack, and the call is the same but for its host.
     let mut call = next["arguments"].clone();
-    let there = call["url"].as_str().unwrap().to_owned();
-    let local = world.sandbox.jamie_url();
+    let (there, local) = (call["url"].as_str().unwrap().to_owned(), world.sandbox.jamie_url());
     call["url"] = json!(there.replace("https://www.pullthatupjamie.ai", local.trim_end_matches('/')));
     let bought = host.fetch(call).await;
     assert_eq!(bought.outcome(), "bought", "{}", bought.text());

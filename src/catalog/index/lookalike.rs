@@ -44,9 +44,13 @@ const DRAWN_ALIKE: [(&str, char); 36] = [
 /// What a host looks like to somebody who reads fast: a text that is equal for names that are easily taken for one
 /// another. It is compared only with other such texts.
 pub fn skeleton(host: &str) -> String {
-    let (shown, _) = idna::domain_to_unicode(host);
+    let shown = unicode(host);
     let mut drawn = String::new();
     for c in shown.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii() {
+            drawn.push(c);
+            continue;
+        }
         match DRAWN_ALIKE.iter().find(|(alike, _)| alike.contains(c)) {
             Some((_, ascii)) => drawn.push(*ascii),
             // Accents that stand by themselves are not seen.
@@ -92,13 +96,21 @@ impl Known {
 
 /// Whether a host's name mixes letters of more than one script in one label, as no honest one does.
 pub fn mixes_scripts(host: &str) -> bool {
-    let (shown, _) = idna::domain_to_unicode(host);
-    shown.split('.').any(|label| {
+    unicode(host).split('.').any(|label| {
         let latin = label.chars().any(|c| c.is_ascii_alphabetic());
         // Cyrillic, Greek and Armenian are the scripts whose letters pass for Latin ones.
         let other = label.chars().any(|c| ('\u{370}'..='\u{58f}').contains(&c));
         latin && other
     })
+}
+
+/// A host as it is shown to people who are not warned.
+fn unicode(host: &str) -> std::borrow::Cow<'_, str> {
+    // Most are plain, and there are thousands of them.
+    if host.is_ascii() && !host.contains("xn--") {
+        return host.into();
+    }
+    idna::domain_to_unicode(host).0.into()
 }
 
 fn bare(host: &str) -> &str {

@@ -151,6 +151,7 @@ struct Candidate {
 pub(super) fn search(conn: &Connection, query: &Query<'_>) -> rusqlite::Result<Search> {
     let sources = store::sources(conn)?;
     let mut catalogs: Vec<String> = sources.iter().map(|s| s.catalog.clone()).collect();
+    catalogs.sort();
     catalogs.dedup();
     let mut search = Search {
         fit: Match::None,

@@ -9,10 +9,11 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
+use url::Url;
 
 use super::{
     admit::Dropped,
-    listing::{Level, Listing},
+    listing::{Level, Listing, key_of},
     lookalike::Known,
     volume::{self, Volume},
     words::{once, split},
@@ -30,7 +31,6 @@ CREATE TABLE source(id INTEGER PRIMARY KEY, catalog TEXT NOT NULL, name TEXT NOT
   entries INTEGER NOT NULL) STRICT;
 CREATE TABLE listing(id INTEGER PRIMARY KEY, key TEXT NOT NULL, host TEXT NOT NULL, breadth INTEGER NOT NULL,
   source INTEGER NOT NULL, sources INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
-CREATE INDEX listing_key ON listing(key);
 CREATE VIRTUAL TABLE words USING fts5(name, tags, about, path, provider, service, content='', tokenize='porter unicode61');
 CREATE TABLE IF NOT EXISTS observed(host TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, price TEXT NOT NULL,
   at_ms INTEGER NOT NULL, PRIMARY KEY(host, method, path)) STRICT, WITHOUT ROWID;
@@ -90,19 +90,24 @@ fn read_stamp(conn: &Connection) -> rusqlite::Result<Option<String>> {
 /// A listing with what the index knows of it.
 struct Row {
     listing: Listing,
+    /// Its address, read once: there are thousands of them.
+    url: Url,
+    key: String,
     source: i64,
     sources: i64,
 }
 
 /// Makes the index of everything there is, in one transaction.
 fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()> {
-    let mut volumes: Vec<Volume> = Volume::bundled().into_iter().collect();
+    // What was fetched comes first: of two that are trusted alike, the fresher facts count.
+    let mut volumes: Vec<Volume> = Vec::new();
     for path in volume::snapshots(home) {
         match std::fs::File::open(&path).and_then(Volume::read) {
             Ok(volume) => volumes.push(volume),
             Err(e) => tracing::warn!("{} is left out of the index: {e}", path.display()),
         }
     }
+    volumes.extend(Volume::bundled());
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if !stamp.is_empty() && read_stamp(&transaction)?.as_deref() == Some(stamp) {
         // Another process made it while this one waited.
@@ -129,11 +134,13 @@ fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()>
         }
         for listing in volume.listings {
             let source = first + i64::from(listing.source);
-            match at.get(&listing.key()).and_then(|n| rows.get_mut(*n)) {
+            let Some(url) = listing.at() else { continue };
+            let key = key_of(&listing.method, &url);
+            match at.get(&key).and_then(|n| rows.get_mut(*n)) {
                 Some(row) => merge(row, listing, source),
                 None => {
-                    at.insert(listing.key(), rows.len());
-                    rows.push(Row { listing, source, sources: 1 });
+                    at.insert(key.clone(), rows.len());
+                    rows.push(Row { listing, url, key, source, sources: 1 });
                 }
             }
         }
@@ -186,29 +193,37 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
     let mut breadth: HashMap<String, i64> = HashMap::new();
     let mut trusted: BTreeSet<String> = BTreeSet::new();
     for row in &rows {
-        let host = row.listing.host();
-        if row.listing.level >= Level::Curated {
-            trusted.insert(host.clone());
+        let host = row.url.host_str().unwrap_or_default();
+        if row.listing.level >= Level::Curated && !trusted.contains(host) {
+            trusted.insert(host.to_owned());
         }
-        *breadth.entry(host).or_default() += 1;
+        match breadth.get_mut(host) {
+            Some(count) => *count += 1,
+            None => drop(breadth.insert(host.to_owned(), 1)),
+        }
     }
     let known = Known::new(trusted.iter().map(String::as_str));
     for host in &trusted {
         conn.execute("INSERT INTO known VALUES(?)", [host])?;
     }
     let mut judged: HashMap<String, bool> = HashMap::new();
+    // All of it is kept in memory until the end, and written once.
+    conn.execute_batch("INSERT INTO words(words, rank) VALUES('hashsize', 33554432)")?;
     let mut listing =
         conn.prepare("INSERT INTO listing(id, key, host, breadth, source, sources, json) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
     let mut words = conn
         .prepare("INSERT INTO words(rowid, name, tags, about, path, provider, service) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
     for (id, row) in rows.iter_mut().enumerate() {
         let one = &mut row.listing;
-        let mut host = one.host();
+        let mut host = row.url.host_str().unwrap_or_default().to_owned();
         let www = format!("www.{host}");
         if one.level < Level::Curated && known.has(&www) {
             // A known seller answers at its `www`: the bare domain only sends on, and loses what is sent along.
             one.url = one.url.replacen(&host, &www, 1);
             one.flag("host_redirects");
+            if let Some(url) = one.at() {
+                row.key = key_of(&one.method, &url);
+            }
             host = www;
         } else if one.level < Level::Curated {
             let alike = judged.entry(host.clone()).or_insert_with(|| known.looks_like(&host).is_some());
@@ -218,21 +233,27 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
         }
         let json = serde_json::to_string(&one).unwrap_or_default();
         let many = breadth.get(&host).copied().unwrap_or(1);
-        listing.execute(params![id as i64, one.key(), host, many, row.source, row.sources, json])?;
-        let path = one.at().map(|url| url.path().to_owned()).unwrap_or_default();
-        // Each word once a field: who repeats a word gains nothing.
+        listing.execute(params![id as i64, row.key, host, many, row.source, row.sources, json])?;
+        let path = row.url.path();
+        let parts = if path.bytes().any(|b| b.is_ascii_uppercase()) { split(path).join(" ") } else { path.to_owned() };
         let provider = format!("{} {host}", one.provider);
+        if one.level >= Level::Curated {
+            // What people keep is as it should be.
+            words.execute(params![id as i64, one.name, one.words, one.about, parts, provider, one.service])?;
+            continue;
+        }
+        // Each word once a field: who repeats a word gains nothing.
         words.execute(params![
             id as i64,
             once(&[&one.name], 20),
             once(&[&one.words], 40),
             once(&[&one.about], 40),
-            split(&path).join(" "),
+            parts,
             once(&[&provider], 12),
             once(&[&one.service], 24)
         ])?;
     }
-    Ok(())
+    conn.execute_batch("CREATE INDEX listing_key ON listing(key)")
 }
 
 /// One source of the index.

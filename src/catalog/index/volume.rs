@@ -79,6 +79,23 @@ impl Volume {
         Ok(Volume { header, listings })
     }
 
+    /// The pack of one bundled seller at another address: that of its replica on this machine.
+    ///
+    /// # Errors
+    /// The program is broken.
+    pub fn replica(host: &str, at: &str) -> io::Result<Volume> {
+        let mut volume = Volume::bundled()?;
+        volume.listings.retain(|listing| listing.host() == host);
+        for listing in &mut volume.listings {
+            listing.url = listing.url.replacen(&format!("https://{host}"), at.trim_end_matches('/'), 1);
+            listing.source = 0;
+        }
+        volume.header.name = "sandbox".into();
+        volume.header.sources.truncate(1);
+        volume.header.dropped.clear();
+        Ok(volume)
+    }
+
     /// Its lines.
     pub fn to_lines(&self) -> String {
         let mut text = serde_json::to_string(&self.header).unwrap_or_default();
@@ -137,7 +154,7 @@ pub fn make_folder(home: &Path) -> io::Result<()> {
 pub fn stamp(home: &Path) -> String {
     // A gzip file ends with the checksum of what is in it.
     let tail = &BUNDLED[BUNDLED.len().saturating_sub(8)..];
-    let mut stamp = format!("5 {}", data_encoding::HEXLOWER.encode(tail));
+    let mut stamp = format!("7 {}", data_encoding::HEXLOWER.encode(tail));
     for path in snapshots(home) {
         let Ok(meta) = std::fs::metadata(&path) else { continue };
         let changed = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());

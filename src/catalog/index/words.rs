@@ -115,11 +115,16 @@ pub fn split(text: &str) -> Vec<String> {
     words
 }
 
+/// Cuts a text into words as people write them: `LinkedIn` is one.
+fn plainly(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
 /// The text of a set of words, each once, in the order in which they come. A word that is repeated a hundred times counts
 /// as one.
 pub fn once(texts: &[&str], most: usize) -> String {
     let mut seen: Vec<String> = Vec::new();
-    for word in texts.iter().flat_map(|text| split(text)) {
+    for word in texts.iter().flat_map(|text| plainly(text)) {
         if seen.len() < most && !seen.contains(&word) {
             seen.push(word);
         }
@@ -139,7 +144,7 @@ pub struct Wanted {
 /// Reads a query.
 pub fn wanted(query: &str) -> Wanted {
     let mut wanted = Wanted::default();
-    for word in split(query).into_iter().take(24) {
+    for word in plainly(query).take(24) {
         let list = if GENERIC.contains(&word.as_str()) { &mut wanted.generic } else { &mut wanted.telling };
         if !STOP.contains(&word.as_str()) && word.len() <= 40 && !list.contains(&word) {
             list.push(word);
@@ -187,6 +192,7 @@ mod tests {
         assert_eq!(wanted("web search").telling, ["web", "search"], "where all are generic, all tell");
         assert_eq!(wanted("\" OR *"), Wanted::default());
         assert!(task("is this a phishing site").contains(&"scam".to_owned()));
+        assert_eq!(wanted("LinkedIn").telling, ["linkedin"]);
         assert_eq!(any_of(&wanted("a\"b").telling), "\"b\"");
     }
 }
