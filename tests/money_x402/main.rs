@@ -5,6 +5,7 @@
 mod support;
 
 mod answers;
+mod balance;
 mod crash;
 mod limits;
 mod memory;
