@@ -304,6 +304,16 @@ pub struct Receipt {
     pub reason: String,
 }
 
+impl Proof {
+    /// The hash of the transaction that moved the money, where one is named: the part of a proof that anyone may see.
+    pub fn transaction(&self) -> Option<&str> {
+        match self {
+            Proof::Preimage { .. } => None,
+            Proof::Transfer { transaction, .. } => transaction.as_deref(),
+        }
+    }
+}
+
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof([secret])")

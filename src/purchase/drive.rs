@@ -356,9 +356,11 @@ impl Run<'_> {
             _ => None,
         };
         self.remark = present::remark(&settled.proof);
+        let transaction = settled.proof.transaction().map(str::to_owned);
         let proof = serde_json::to_vec(&settled.proof).map_err(|e| No::new("ledger", e.to_string()))?;
         let payment = Payment {
             proof,
+            transaction,
             spent: settled.spent.unwrap_or(self.intent.price),
             // Whoever settles pays for it; what the payer signed is all that leaves.
             fee: if self.by_seller { Some(Amount::zero(self.intent.price.currency())) } else { settled.fee },

@@ -133,8 +133,10 @@ impl Purse {
             };
             let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
             let spent = |by, transaction| {
-                let proof = serde_json::to_vec(&Proof::Transfer { by, transaction });
-                proof.map(Fate::Spent).map_err(|e| No::new("internal", e.to_string()))
+                let proof = Proof::Transfer { by, transaction };
+                let transaction = proof.transaction().map(str::to_owned);
+                let proof = serde_json::to_vec(&proof).map_err(|e| No::new("internal", e.to_string()))?;
+                Ok::<_, No>(Fate::Spent { proof, transaction })
             };
             let fate = match said {
                 LookSaid::OnChain { transaction } => spent(Witness::Chain, transaction)?,

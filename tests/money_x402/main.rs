@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod balance;
+mod books;
 mod crash;
 mod limits;
 mod memory;
