@@ -404,9 +404,10 @@ impl Run<'_> {
         kill_point("before_redeem");
         let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {
             Ok(answer) => answer,
-            Err(http::Error::Refused { say, .. }) => return Ok(failed(say)),
+            Err(http::Error::Refused { say, .. }) => return Ok(failed(credential.hide(&say))),
             Err(http::Error::Failed { sent, say }) => {
-                return Ok(Input::SellerFailed { why: say, status: None, again: !sent || request.repeatable() });
+                let why = credential.hide(&say);
+                return Ok(Input::SellerFailed { why, status: None, again: !sent || request.repeatable() });
             }
         };
         kill_point("after_redeem");

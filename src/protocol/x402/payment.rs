@@ -1,5 +1,6 @@
 //! The header that pays (x402-specification-v2 5.2, v1 5.2; transports http.md).
 
+use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -8,7 +9,10 @@ use super::{
     challenge::{members, object, text},
     envelope::encode,
 };
-use crate::evm::{eip3009::Signed, hex, keccak256};
+use crate::{
+    evm::{eip3009::Signed, hex, keccak256},
+    secret::Secret,
+};
 
 /// The extension by which a seller knows a repeated payment (extensions/payment_identifier.md).
 const PAYMENT_IDENTIFIER: &str = "payment-identifier";
@@ -29,7 +33,10 @@ pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
     };
     let mut value = HeaderValue::from_str(&encode(&json)).ok()?;
     value.set_sensitive(true);
-    Some(Credential { name: HeaderName::from_static(name), value })
+    // With both halves of the signature anybody can take the money.
+    let half = |bytes: &[u8]| Secret::new(HEXLOWER.encode(bytes));
+    let parts = vec![half(&signed.signature[..32]), half(&signed.signature[32..64])];
+    Some(Credential { name: HeaderName::from_static(name), value, parts })
 }
 
 fn in_version_1(pin: &Pin, payload: &str) -> Option<String> {
