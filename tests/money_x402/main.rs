@@ -10,5 +10,6 @@ mod books;
 mod crash;
 mod limits;
 mod memory;
+mod person;
 mod shop;
 mod ways;
