@@ -5,10 +5,11 @@
 
 mod body;
 pub mod bolt11;
+mod credential;
 pub mod free;
 pub mod header;
 pub mod l402;
-mod mpp;
+pub mod mpp;
 pub mod text;
 pub mod x402;
 
@@ -17,12 +18,13 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+pub use self::credential::Credential;
 use self::{
     body::Body,
     bolt11::{Invoice, InvoicePolicy},
 };
 use crate::{
-    evm::{assets::Assets, eip3009::Transfer},
+    evm::{assets::Assets, eip3009::Transfer, permit2::Taking},
     money::Amount,
     secret::Secret,
 };
@@ -53,6 +55,8 @@ pub struct Challenge {
     pub offers: Vec<Offer>,
     /// What was seen and not understood, for a person: short, cleaned, at most 16 lines.
     pub notes: Vec<String>,
+    /// What the terms say of the endpoint itself, where they do.
+    pub described: Option<x402::Described>,
 }
 
 /// The HTTP dialect of an offer.
@@ -94,6 +98,8 @@ impl Rail {
     pub const EIP3009: Rail = Rail("eip3009");
     /// A transfer that the payer signs for the contract Permit2, which needs an allowance on the chain first.
     pub const PERMIT2: Rail = Rail("permit2");
+    /// A transaction of stablecoins on Tempo that the payer signs and the seller carries to the chain.
+    pub const TEMPO: Rail = Rail("tempo");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 
@@ -101,7 +107,7 @@ impl Rail {
     /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
     /// the seller.
     pub fn is_settled_by_seller(name: &str) -> bool {
-        [Rail::EIP3009].iter().any(|rail| rail.0 == name)
+        [Rail::EIP3009, Rail::PERMIT2, Rail::TEMPO].iter().any(|rail| rail.0 == name)
     }
 }
 
@@ -196,6 +202,11 @@ impl Offer {
     pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
         let mut objections = self.objections.clone();
         if let Way::Pay(pin) = &self.way
+            && let Pin::Mpp(pin) = &**pin
+        {
+            objections.extend(pin.objections_at(now_s, policy));
+        }
+        if let Way::Pay(pin) = &self.way
             && let Some(text) = pin.invoice()
         {
             match Invoice::read(text) {
@@ -257,6 +268,8 @@ pub enum Pin {
     L402(l402::Pin),
     /// One entry of an x402 challenge.
     X402(x402::Pin),
+    /// An MPP challenge.
+    Mpp(mpp::Pin),
 }
 
 /// What shows that we paid.
@@ -320,68 +333,13 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// One header that unlocks a resource. It may go to the origin it was bought from and nowhere else.
-#[derive(Clone)]
-pub struct Credential {
-    /// The header's name.
-    pub name: HeaderName,
-    /// The header's value, marked sensitive.
-    pub value: HeaderValue,
-    /// What stands in it in another spelling, and is as secret by itself: a signature inside of base64.
-    pub parts: Vec<Secret>,
-}
-
-impl Credential {
-    /// Shorter texts are no secrets, and masking them would tear a seller's data.
-    const SHORTEST: usize = 16;
-
-    /// What must not be shown where a seller says it back.
-    pub fn secrets(&self) -> Vec<Secret> {
-        let value = String::from_utf8_lossy(self.value.as_bytes());
-        let words = value.split([' ', ':']).filter(|s| s.len() >= Self::SHORTEST).map(Secret::new);
-        words.chain(self.parts.iter().cloned()).collect()
-    }
-
-    /// Masks its secrets in a seller's words.
-    pub fn hide(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.hide_bytes(text.as_bytes())).into_owned()
-    }
-
-    /// The same in bytes. Case does not count: hex digits have two.
-    pub fn hide_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        self.secrets().iter().fold(bytes.to_vec(), |bytes, secret| masked(bytes, secret.expose().as_bytes()))
-    }
-}
-
-fn masked(bytes: Vec<u8>, secret: &[u8]) -> Vec<u8> {
-    if !bytes.windows(secret.len()).any(|w| w.eq_ignore_ascii_case(secret)) {
-        return bytes;
-    }
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        if bytes[at..].get(..secret.len()).is_some_and(|w| w.eq_ignore_ascii_case(secret)) {
-            out.extend(b"[secret]");
-            at += secret.len();
-        } else {
-            out.push(bytes[at]);
-            at += 1;
-        }
-    }
-    out
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({}: [secret])", self.name)
-    }
-}
-
 impl Pin {
     /// The dialect it belongs to.
     pub fn protocol(&self) -> Protocol {
         match self {
             Pin::L402(_) => Protocol::L402,
             Pin::X402(_) => Protocol::X402,
+            Pin::Mpp(_) => Protocol::Mpp,
         }
     }
 
@@ -390,14 +348,25 @@ impl Pin {
         match self {
             Pin::L402(_) => true,
             Pin::X402(pin) => x402::replays(pin),
+            // A challenge is consumed once; some servers keep the answer, and none has to.
+            Pin::Mpp(_) => false,
         }
     }
 
-    /// The transfer to sign, where the seller settles.
+    /// The transfer to sign by EIP-3009, where the seller settles in that way.
     pub fn transfer(&self) -> Option<&Transfer> {
         match self {
             Pin::L402(_) => None,
-            Pin::X402(pin) => Some(&pin.transfer),
+            Pin::X402(pin) => Some(&pin.transfer).filter(|_| pin.permit2.is_none()),
+            Pin::Mpp(pin) => pin.transfer(),
+        }
+    }
+
+    /// The transfer to sign a Permit2 permit for, and how it may be taken, where the seller settles in that way.
+    pub fn permit(&self) -> Option<(&Transfer, &Taking)> {
+        match self {
+            Pin::L402(_) | Pin::Mpp(_) => None,
+            Pin::X402(pin) => Some(&pin.transfer).zip(pin.permit2.as_ref()),
         }
     }
 
@@ -407,6 +376,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::payment(pin, signed),
+            Pin::Mpp(pin) => pin.payment(signed),
         }
     }
 
@@ -416,6 +386,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::receipt(pin, seen),
+            Pin::Mpp(pin) => pin.receipt(seen),
         }
     }
 
@@ -425,6 +396,7 @@ impl Pin {
         match self {
             Pin::L402(_) => String::new(),
             Pin::X402(_) => x402::complaint(seen),
+            Pin::Mpp(_) => mpp::complaint(seen),
         }
     }
 
@@ -433,6 +405,23 @@ impl Pin {
         match self {
             Pin::L402(pin) => Some(&pin.invoice),
             Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.invoice(),
+        }
+    }
+
+    /// When the challenge itself ends, where it says so, in unix seconds: nothing that is signed for it may outlive it.
+    pub fn expires_at(&self) -> Option<u64> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.expires_at(),
+        }
+    }
+
+    /// The most that paying costs beside the price, where that is told by what is signed and not by the wallet.
+    pub fn fee_cap(&self) -> Option<Amount> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.fee_cap(),
         }
     }
 
@@ -441,6 +430,7 @@ impl Pin {
     pub fn credential(&self, proof: &Proof) -> Option<Credential> {
         match (self, proof) {
             (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+            (Pin::Mpp(pin), proof) => pin.credential(proof),
             _ => None,
         }
     }

@@ -7,9 +7,10 @@ use super::{
     choose::{self, Terms, WalletTerms},
     drive::kill_point,
     fetch::Call,
-    words::{NO_WALLET, awaiting, ending, frozen, key_taken, no_room, with_advice},
+    words::{NO_WALLET, awaiting, cooling_down, ending, frozen, invoice_reused, key_taken, no_room, with_advice},
 };
 use crate::{
+    evm::tempo,
     ledger::{Begun, Intent, NewPurchase, PurchaseId},
     money::Amount,
     protocol::{
@@ -59,9 +60,23 @@ impl Purse {
         Ok(WalletTerms {
             world: info.world,
             network: info.network.as_deref(),
-            fee_cap: held.wallet.fee_cap(price),
+            fee_cap: pin_of(offer).and_then(Pin::fee_cap).unwrap_or_else(|| held.wallet.fee_cap(price)),
             balance: held.wallet.balance_on(&offer.network).await,
         })
+    }
+
+    /// The id, if that purchase is this principal's: nobody is told what another one bought.
+    async fn mine(&self, principal: &str, id: PurchaseId) -> Result<Option<PurchaseId>, No> {
+        let found = self.ledger().await?.find(id).await?;
+        Ok(found.filter(|p| p.principal == principal).map(|p| p.id))
+    }
+
+    /// Whether the purchase that froze a wallet is this principal's.
+    pub(super) async fn froze(&self, principal: &str, why: &str) -> Result<bool, No> {
+        match why.split(':').next().and_then(|id| id.parse().ok()) {
+            Some(id) => Ok(self.mine(principal, id).await?.is_some()),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn seller_forbidden(&self, host: &str) -> Option<String> {
@@ -100,7 +115,7 @@ impl Purse {
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
-        let fee_cap = wallet.fee_cap(price);
+        let fee_cap = pin.fee_cap().unwrap_or_else(|| wallet.fee_cap(price));
         let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
         let now_s = self.0.clock.now_s();
         let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
@@ -192,19 +207,10 @@ impl Purse {
             },
             Begun::Exists(standing) => self.go_on(*standing, flight).await,
             Begun::KeyTaken(id) => Err(key_taken(id)),
-            Begun::RailKeyTaken(id) => Err(No::new(
-                "invoice_reused",
-                format!("the seller's invoice was already used for {id}; an invoice is never paid twice"),
-            )),
+            Begun::RailKeyTaken(id) => Err(invoice_reused(self.mine(&call.caller.principal, id).await?)),
             Begun::NoRoom(no) => Err(no_room(&no)),
-            Begun::Frozen(why) => Err(frozen(&why)),
-            Begun::CoolingDown(id) => Err(No::new(
-                "seller_cooling_down",
-                format!(
-                    "this seller took the money of {id} and asked for more instead of delivering; it is not paid again \
-                     for 24 hours. Call fetch_paid with result_id {id} to ask for what was paid, free of charge"
-                ),
-            )),
+            Begun::Frozen(why) => Err(frozen(&why, self.froze(&call.caller.principal, &why).await?)),
+            Begun::CoolingDown(id) => Err(cooling_down(self.mine(&call.caller.principal, id).await?)),
             Begun::TooManyUnknown(n) => Err(No::new(
                 "too_many_unknown",
                 format!("{n} payments to this host have no known outcome yet; no more are risked until they have"),
@@ -250,11 +256,26 @@ pub(super) fn seed(principal: &str, idem_key: &str, generation: i64, n: u32) -> 
     seed
 }
 
+fn pin_of(offer: &Offer) -> Option<&Pin> {
+    match &offer.way {
+        Way::Pay(pin) => Some(pin),
+        Way::Free { .. } | Way::Listed => None,
+    }
+}
+
 /// The bill that a pinned offer comes to. `now_s` is the time as the seller's clock has it.
 pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> Result<Bill, No> {
+    // Whoever carries it to the chain has no use for it once the challenge is over.
+    let end = pin.expires_at().unwrap_or(u64::MAX);
     if let Some(transfer) = pin.transfer() {
         let valid_before = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
-        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed });
+        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed }.within(end));
+    }
+    if let Pin::Mpp(pin) = pin
+        && let Some(ask) = pin.tempo()
+    {
+        let valid_before = now_s + tempo::LONGEST_LIFE_S;
+        return Ok(Bill::Tempo { ask: ask.clone(), valid_before }.within(end));
     }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;
