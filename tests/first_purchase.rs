@@ -22,3 +22,22 @@ async fn the_first_purchase_pays_once_and_the_second_is_opened_by_its_token() {
     let states: Vec<String> = world.audit().await.into_iter().map(|r| r.state).collect();
     assert_eq!(states, ["delivered", "token"]);
 }
+
+/// The same by the program's own account: `bursar demo` needs no network, and its end says whether the books agree.
+#[tokio::test]
+async fn the_demo_tells_of_both_currencies_and_its_books_agree() {
+    let world = World::new().await;
+    let (code, out, err) = world.run(&["demo"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    for said in [
+        "Paid 10 sat and 0 sat fee over lightning",
+        "/sentiment-batch   $3.00",
+        "it costs 3 usd, above the limit of 1 usd a purchase",
+        "Paid 0.01 usd over eip3009 on eip155:84532",
+        "together    0.01 usd",
+        "The wallet says that 10 sat left it, the chain says 0.01 usd. The ledger agrees with both.",
+    ] {
+        assert!(out.contains(said), "{said} is not in:\n{out}");
+    }
+    assert!(!out.contains('\u{1b}'), "a pipe gets no colours");
+}

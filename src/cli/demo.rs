@@ -12,11 +12,12 @@ use crate::{
     clock::Clock,
     config::LimitTable,
     ledger::Ledger,
+    money::{Amount, Currency},
     report::{About, Report},
     sandbox::{Sandbox, SandboxOptions},
 };
 
-/// Plays the whole story on this machine: a paid API, a free tier, a purchase, a limit, a refusal, the audit.
+/// Plays the whole story on this machine: paid APIs, a free tier, two currencies, a limit, a refusal, the audit.
 #[derive(clap::Args, Default)]
 pub(super) struct DemoArgs {
     /// Keep the demo's home afterwards and say where it is
@@ -78,11 +79,13 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
         ink.bold("Bursar: the purse you hand to your AI agent")
     ))?;
 
-    // The real server, as a host would start it.
+    // The real server, as a host would start it, with a wallet for each currency.
+    super::sandbox::write_config(home, &sandbox.rpc_url())?;
     let mut child = tokio::process::Command::new(std::env::current_exe()?)
         .arg("serve")
         .env("BURSAR_HOME", home)
         .env("BURSAR_NWC", sandbox.nwc_uri().expose())
+        .env("BURSAR_EVM_KEY", sandbox.evm_key().expose())
         .env("BURSAR_ALLOW_LOOPBACK", "1")
         .env("BURSAR_SESSION", "demo")
         .stdin(Stdio::piped())
@@ -129,6 +132,8 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
     story.call("fetch_paid", json!({ "url": rates, "purpose": "exchange rates" })).await?;
     story.call("set_budget", json!({ "scope": "purchase", "limit": "4000 sat" })).await?;
 
+    story.dollars(&sandbox.ntriq_url()).await?;
+
     story.scene("The books", "What the person reads afterwards: bursar audit")?;
     story.server.cancel().await?;
     let _ = tokio::time::timeout(std::time::Duration::from_secs(15), child.wait()).await;
@@ -137,12 +142,11 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
     let report = Report::read(&ledger, &about, Clock::system().now_ms()).await?;
     show::print(&report.to_table(100))?;
     let verified = ledger.verify().await?;
-    let spent: u64 = sandbox.node().moved().iter().map(|m| m.amount_msat + m.fee_msat).sum();
-    let spent = crate::money::Amount::msat(spent).unwrap_or(crate::money::Amount::zero(crate::money::Currency::Sat));
+    let agrees = agreement(&sandbox, &report)?;
     show::print(&format!(
-        "\nThe wallet says that {spent} left it. The ledger agrees, and its chain of {} lines is {}.\n",
+        "Its {} lines are {}.\n",
         verified.lines,
-        if verified.findings.is_empty() { "whole" } else { "BROKEN" }
+        if verified.findings.is_empty() { "as they were written" } else { "NOT as they were written" }
     ))?;
     show::print(&format!(
         "\n{} in {:.1} s. Next: the README shows how to plug Bursar into Claude, Cursor or VS Code with a wallet of your \
@@ -150,7 +154,24 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
         story.ink.bold("That was all of it"),
         begun.elapsed().as_secs_f64()
     ))?;
-    Ok(if verified.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if agrees && verified.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says what the wallet and the chain saw leave, and whether the ledger says the same.
+fn agreement(sandbox: &Sandbox, report: &Report) -> Result<bool, Failure> {
+    let msat: u64 = sandbox.node().moved().iter().map(|m| m.amount_msat + m.fee_msat).sum();
+    let units = sandbox.chain().spent_by(&sandbox.evm_address());
+    let seen = |currency, atomic| Amount::new(currency, atomic).unwrap_or(Amount::zero(currency));
+    let (sats, dollars) = (seen(Currency::Sat, msat), seen(Currency::Usd, units));
+    let agrees = [sats, dollars].iter().all(|seen| {
+        let written = report.totals.money.iter().find(|m| m.spent.currency() == seen.currency());
+        written.map_or(seen.is_zero(), |m| m.spent == *seen)
+    });
+    show::print(&format!(
+        "\nThe wallet says that {sats} left it, the chain says {dollars}. The ledger {}. ",
+        if agrees { "agrees with both" } else { "DISAGREES" }
+    ))?;
+    Ok(agrees)
 }
 
 impl Story {
@@ -180,6 +201,34 @@ impl Story {
         Ok(self.server.call_tool(params).await?)
     }
 
+    /// Another seller, who takes USDC, and whose words do not tell what is dear.
+    async fn dollars(&mut self, seller: &str) -> Done {
+        self.scene(
+            "Dollars",
+            "Another seller takes USDC on a chain (x402). Two of its services sound alike; its own list says:",
+        )?;
+        let (single, batch) = ("/sentiment", "/sentiment-batch");
+        let listed = self.quiet("fetch_paid", json!({ "url": format!("{seller}/services") })).await?;
+        let listed = answer(&listed.structured_content.unwrap_or_default());
+        let mut shown = String::new();
+        for service in listed["services"].as_array().into_iter().flatten() {
+            let text = |key: &str| show::plain(service[key].as_str().unwrap_or("?"));
+            if [single, batch].contains(&text("path").as_str()) {
+                let path = format!("{:<17}", text("path"));
+                shown.push_str(&format!("    {path} {:>6}  {}\n", text("price"), self.ink.dim(&text("description"))));
+            }
+        }
+        show::print(&shown)?;
+        let text = "I love how quickly they paid me out";
+        let ask = json!({ "url": format!("{seller}{batch}"), "json": { "items": [{ "text": text }] } });
+        self.call("fetch_paid", ask).await?;
+        let ask =
+            json!({ "url": format!("{seller}{single}"), "json": { "text": text }, "purpose": "how a quote sounds" });
+        let bought = answer(&self.call("fetch_paid", ask).await?);
+        let said = show::plain(bought["summary"].as_str().unwrap_or("?"));
+        show::print(&format!("    “{text}”: {}\n", self.ink.dim(&said)))
+    }
+
     fn podcasts(&self, facts: &Value) -> Done {
         let answer = answer(facts);
         let mut shown = String::new();
@@ -197,15 +246,15 @@ impl Story {
         let answer = answer(facts);
         let mut shown = String::new();
         for hit in answer["results"].as_array().into_iter().flatten().take(2) {
-            let quote = format!("“{}”", hit["quote"].as_str().unwrap_or("?"));
+            let quote = show::plain(&format!("“{}”", hit["quote"].as_str().unwrap_or("?")));
             for line in wrap(&quote, 92) {
                 shown.push_str(&format!("    {line}\n"));
             }
             let from =
                 format!("{}, {}", hit["creator"].as_str().unwrap_or("?"), hit["episode"].as_str().unwrap_or("?"));
-            shown.push_str(&format!("      {}\n", self.ink.dim(&from)));
+            shown.push_str(&format!("      {}\n", self.ink.dim(&show::plain(&from))));
         }
-        show::print(&show::plain(&shown))
+        show::print(&shown)
     }
 }
 

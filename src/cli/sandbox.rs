@@ -107,13 +107,13 @@ fn write_secret(path: &Path, line: &str) -> Result<(), Failure> {
 }
 
 /// Says where the play chain can be asked, unless whoever plays here wrote a config already.
-fn write_config(home: &Path, rpc: &str) -> Result<(), Failure> {
+pub(super) fn write_config(home: &Path, rpc: &str) -> Result<(), Failure> {
     let path = home.join("config.toml");
     if path.exists() {
         return Ok(());
     }
-    let text = format!("[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]\n");
-    std::fs::write(&path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+    // A config that others may write is refused, whatever this person's umask is.
+    write_secret(&path, &format!("[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]"))
 }
 
 async fn stop() {

@@ -46,6 +46,12 @@ pub struct AuditRow {
     pub held: Option<Amount>,
     /// How: protocol and rail.
     pub rail: String,
+    /// The network the money moves on, by its own name; empty where none does.
+    pub network: String,
+    /// The transaction that moved it, where the rail has one and it is known; several, if the purchase paid twice. The
+    /// seller's word, unless a chain was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
     /// The purchase's state, or `refused`, or `token` for a re-use that cost nothing.
     pub state: String,
     /// The caller's words.
@@ -80,7 +86,11 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
            (SELECT sum(spent) FROM intent WHERE purchase_id = p.purchase_id),
            (SELECT sum(fee) FROM intent WHERE purchase_id = p.purchase_id),
            (SELECT ifnull(sum(amount + fee_cap), 0) FROM intent WHERE purchase_id = p.purchase_id
-              AND state IN('pinned','live')), i.protocol, i.rail, p.state, p.purpose, p.note, p.http_status
+              AND state IN('pinned','live')), i.protocol, i.rail, p.state, p.purpose, p.note, p.http_status,
+           i.network,
+           (SELECT group_concat(transaction_name, ' ') FROM (
+              SELECT CASE WHEN json_valid(note) THEN json_extract(note, '$.transaction') END AS transaction_name
+              FROM journal WHERE purchase_id = p.purchase_id AND kind IN('post','late','post_earlier') ORDER BY seq))
          FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
            AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)
          WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)
@@ -105,6 +115,8 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
                 fee: money(&currency, fee),
                 held: money(&currency, held),
                 rail: format!("{} {}", r.get::<_, String>(12)?, r.get::<_, String>(13)?),
+                network: r.get(18)?,
+                transaction: r.get(19)?,
                 state,
                 purpose: r.get(15)?,
                 note: r.get(16)?,
@@ -144,6 +156,8 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
                 fee: money(&currency, 0),
                 held: money(&currency, 0),
                 rail: text("rail"),
+                network: String::new(),
+                transaction: None,
                 state: if refused { "refused".into() } else { "token".into() },
                 purpose: text("purpose"),
                 note: text("say"),

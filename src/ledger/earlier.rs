@@ -27,8 +27,13 @@ pub enum Replaced {
 /// What became of an earlier intent.
 #[derive(Clone, Debug)]
 pub enum Fate {
-    /// It was used, or counts as used: the proof, as JSON (secret).
-    Spent(Vec<u8>),
+    /// It was used, or counts as used.
+    Spent {
+        /// The proof, as JSON (secret).
+        proof: Vec<u8>,
+        /// The transaction, where it is known.
+        transaction: Option<String>,
+    },
     /// It was never used and cannot be any more.
     Void,
 }
@@ -103,8 +108,12 @@ fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &
     let open = purchase::earlier(conn, id)?.into_iter().find(|intent| intent.n == n);
     let (Some(intent), Some(at)) = (open, purchase::find(conn, id)?) else { return Ok(()) };
     let key = id.to_string();
+    let mut note = json!({ "intent": n });
     let kind = match fate {
-        Fate::Spent(proof) => {
+        Fate::Spent { proof, transaction } => {
+            if let Some(transaction) = transaction {
+                note["transaction"] = transaction.as_str().into();
+            }
             conn.execute(
                 "UPDATE intent SET state = 'settled', proof = ?, spent = amount, settled_ms = ?
                  WHERE purchase_id = ? AND n = ?",
@@ -119,5 +128,5 @@ fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &
             "void_earlier"
         }
     };
-    steps::log(conn, now_ms, &at, kind, intent.price, json!({ "intent": n }))
+    steps::log(conn, now_ms, &at, kind, intent.price, note)
 }

@@ -192,10 +192,25 @@ pub(super) struct Step<'a> {
 
 /// Moves the purchase and writes the journal line. The caller has changed intent and budgets already.
 pub(super) fn advance(conn: &Connection, now_ms: u64, at: &Standing, step: &Step<'_>) -> Result<(), LedgerError> {
+    advance_by(conn, now_ms, at, step, None)
+}
+
+/// The same where a transaction moved the money: the journal keeps its name in clear, since the proof is secret.
+fn advance_by(
+    conn: &Connection,
+    now_ms: u64,
+    at: &Standing,
+    step: &Step<'_>,
+    transaction: Option<&str>,
+) -> Result<(), LedgerError> {
     let id = at.id.to_string();
     conn.prepare_cached("UPDATE purchase SET state = ?, note = ?, updated_ms = ? WHERE purchase_id = ?")?
         .execute(params![step.to.name(), step.note, now_ms as i64, id])?;
-    log(conn, now_ms, at, step.kind, step.amount, json!({ "state": step.to, "note": step.note }))
+    let mut note = json!({ "state": step.to, "note": step.note });
+    if let Some(transaction) = transaction {
+        note["transaction"] = transaction.into();
+    }
+    log(conn, now_ms, at, step.kind, step.amount, note)
 }
 
 /// Writes a journal line about a purchase as it now stands.
@@ -277,6 +292,8 @@ pub(super) fn unknown(conn: &Connection, now_ms: u64, id: PurchaseId, why: &str)
 pub struct Payment {
     /// The proof, as JSON of `protocol::Proof` (secret).
     pub proof: Vec<u8>,
+    /// The transaction that moved it, where the rail has one and it is known: the one part that may be shown.
+    pub transaction: Option<String>,
     /// What the seller got; the price, unless the rail settles less.
     pub spent: Amount,
     /// The fee, where the wallet told it. `None` charges the whole allowance and says so.
@@ -351,7 +368,8 @@ pub(super) fn paid(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Pay
         freeze(conn, now_ms, &payment.wallet_id, &format!("{id}: {note}"))?;
     }
     let to = if late { State::Late } else { State::Paid };
-    advance(conn, now_ms, &at, &Step { kind: if late { "late" } else { "post" }, to, note: &note, amount: left })?;
+    let step = Step { kind: if late { "late" } else { "post" }, to, note: &note, amount: left };
+    advance_by(conn, now_ms, &at, &step, payment.transaction.as_deref())?;
     Ok(to)
 }
 

@@ -5,6 +5,7 @@
 
 mod body;
 pub mod bolt11;
+mod credential;
 pub mod free;
 pub mod header;
 pub mod l402;
@@ -17,6 +18,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+pub use self::credential::Credential;
 use self::{
     body::Body,
     bolt11::{Invoice, InvoicePolicy},
@@ -315,24 +317,19 @@ pub struct Receipt {
     pub reason: String,
 }
 
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proof([secret])")
+impl Proof {
+    /// The hash of the transaction that moved the money, where one is named: the part of a proof that anyone may see.
+    pub fn transaction(&self) -> Option<&str> {
+        match self {
+            Proof::Preimage { .. } => None,
+            Proof::Transfer { transaction, .. } => transaction.as_deref(),
+        }
     }
 }
 
-/// One header that unlocks a resource. It may go to the origin it was bought from and nowhere else.
-#[derive(Clone)]
-pub struct Credential {
-    /// The header's name.
-    pub name: HeaderName,
-    /// The header's value, marked sensitive.
-    pub value: HeaderValue,
-}
-
-impl fmt::Debug for Credential {
+impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({}: [secret])", self.name)
+        f.write_str("Proof([secret])")
     }
 }
 

@@ -356,9 +356,11 @@ impl Run<'_> {
             _ => None,
         };
         self.remark = present::remark(&settled.proof);
+        let transaction = settled.proof.transaction().map(str::to_owned);
         let proof = serde_json::to_vec(&settled.proof).map_err(|e| No::new("ledger", e.to_string()))?;
         let payment = Payment {
             proof,
+            transaction,
             spent: settled.spent.unwrap_or(self.intent.price),
             // Whoever settles pays for it, or the payer signed what it may cost at most: no more than that leaves.
             fee: if self.by_seller { Some(self.intent.fee_cap) } else { settled.fee },
@@ -402,9 +404,10 @@ impl Run<'_> {
         kill_point("before_redeem");
         let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {
             Ok(answer) => answer,
-            Err(http::Error::Refused { say, .. }) => return Ok(failed(say)),
+            Err(http::Error::Refused { say, .. }) => return Ok(failed(credential.hide(&say))),
             Err(http::Error::Failed { sent, say }) => {
-                return Ok(Input::SellerFailed { why: say, status: None, again: !sent || request.repeatable() });
+                let why = credential.hide(&say);
+                return Ok(Input::SellerFailed { why, status: None, again: !sent || request.repeatable() });
             }
         };
         kill_point("after_redeem");

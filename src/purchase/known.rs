@@ -70,6 +70,14 @@ impl Run<'_> {
     /// The seller refused what was signed at a remembered price and named its terms of today: signs for these, if they fit
     /// into the same limits. What was signed before stays held until it was used or ran out.
     pub(super) async fn requote(&mut self, at: &Standing) -> Input {
+        // The terms of today were written by who saw what was signed before.
+        match self.payment() {
+            Some(payment) => self.terms_of_today(at).await.hiding(&payment),
+            None => self.terms_of_today(at).await,
+        }
+    }
+
+    async fn terms_of_today(&mut self, at: &Standing) -> Input {
         let why = "the seller asks for payment again";
         let (Some(call), Some(answer)) = (self.known.take(), self.refusal.take()) else {
             return Input::SellerAskedAgain { status: 402, why: why.into() };
@@ -133,8 +141,10 @@ impl Purse {
             };
             let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
             let spent = |by, transaction| {
-                let proof = serde_json::to_vec(&Proof::Transfer { by, transaction });
-                proof.map(Fate::Spent).map_err(|e| No::new("internal", e.to_string()))
+                let proof = Proof::Transfer { by, transaction };
+                let transaction = proof.transaction().map(str::to_owned);
+                let proof = serde_json::to_vec(&proof).map_err(|e| No::new("internal", e.to_string()))?;
+                Ok::<_, No>(Fate::Spent { proof, transaction })
             };
             let fate = match said {
                 LookSaid::OnChain { transaction } => spent(Witness::Chain, transaction)?,

@@ -31,7 +31,17 @@ impl Run<'_> {
         let (Some(request), Some(payment)) = (Request::from_bytes(&at.request), self.payment()) else {
             return Input::SellerUnreached("what was stored of the request and its payment cannot be read back".into());
         };
-        let answer = match self.purse.send_paying(&request, payment.clone(), flight).await {
+        self.show(at, &request, &payment, flight).await.hiding(&payment)
+    }
+
+    async fn show(
+        &mut self,
+        at: &Standing,
+        request: &Request,
+        payment: &Credential,
+        flight: &watch::Sender<Flight>,
+    ) -> Input {
+        let answer = match self.purse.send_paying(request, payment.clone(), flight).await {
             Ok(answer) => answer,
             Err(http::Error::Refused { say, .. } | http::Error::Failed { sent: false, say }) => {
                 return Input::SellerUnreached(say);
@@ -42,7 +52,7 @@ impl Run<'_> {
             }
         };
         let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
-        body.mask(&payment);
+        body.mask(payment);
         self.body = Some(body).filter(|_| answer.status != 402);
         let receipt = self.pin.as_ref().and_then(|pin| pin.receipt(seen(&answer)));
         let settled = receipt.as_ref().is_some_and(|r| r.settled);
@@ -59,12 +69,12 @@ impl Run<'_> {
         }
         // What was given without a receipt, and is not on the chain yet, may be settled later: it counts as paid.
         let by = if settled { Witness::Receipt } else { Witness::Nobody };
-        let transaction = receipt.as_ref().and_then(|r| r.transaction.clone());
+        let transaction = receipt.as_ref().and_then(|r| r.transaction.as_ref()).map(|hash| payment.hide(hash));
         let price = self.intent.price;
         let charged = receipt.and_then(|r| r.amount).and_then(|a| Amount::new(price.currency(), a));
         let spent = charged.filter(|charged| !charged.exceeds(price));
         self.settled = Some(Settled { proof: Proof::Transfer { by, transaction }, spent, fee: None });
-        self.after_paid = Some(if gave { Input::SellerAnswered } else { then });
+        self.after_paid = Some(if gave { Input::SellerAnswered } else { then.hiding(payment) });
         Input::Settled
     }
 
@@ -94,6 +104,19 @@ impl Run<'_> {
                 Input::SellerFailed { why, status: Some(status), again: false }
             }
         }
+    }
+}
+
+impl Input {
+    /// The same without what paid, where a seller says it back: a reason is shown to models and kept in the ledger.
+    pub(super) fn hiding(mut self, payment: &Credential) -> Input {
+        match &mut self {
+            Input::SellerAskedAgain { why, .. } | Input::SellerFailed { why, .. } | Input::SellerUnreached(why) => {
+                *why = payment.hide(why);
+            }
+            _ => {}
+        }
+        self
     }
 }
 

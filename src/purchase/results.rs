@@ -12,8 +12,7 @@ use super::kind;
 use crate::{
     http::Answer,
     ledger::StoredResult,
-    protocol::{Credential, mpp, text::clean},
-    secret::Secret,
+    protocol::{Credential, text::clean},
 };
 
 /// What a seller answered.
@@ -66,42 +65,20 @@ impl Body {
     }
 }
 
-/// Shorter texts are no secrets, and masking them would tear the seller's data.
-const SECRET_CHARS: usize = 16;
-
 impl Body {
     /// Masks what this request was unlocked with, where a seller says it back: an answer is shown to models and kept in
     /// files, and a credential is not.
     pub(super) fn mask(&mut self, credential: &Credential) {
-        let value = String::from_utf8_lossy(credential.value.as_bytes()).into_owned();
-        // What an encoded credential holds may be repeated decoded.
-        let inside = mpp::secrets(credential);
-        let inside = inside.iter().map(Secret::expose);
-        let secrets: Vec<&str> = value.split([' ', ':']).chain(inside).filter(|s| s.len() >= SECRET_CHARS).collect();
-        let holds = |bytes: &[u8]| secrets.iter().any(|s| bytes.windows(s.len()).any(|w| w == s.as_bytes()));
-        if holds(&self.bytes) {
-            self.bytes = secrets.iter().fold(std::mem::take(&mut self.bytes), |bytes, secret| masked(&bytes, secret));
+        let bytes = credential.hide_bytes(&self.bytes);
+        if bytes != self.bytes {
+            self.bytes = bytes;
             self.row.size = self.bytes.len() as u64;
             self.row.sha256 = HEXLOWER.encode(&crate::sha256(&self.bytes));
         }
         for to in self.moved.iter_mut().chain(self.headers.iter_mut().map(|(_, value)| value)) {
-            *to = secrets.iter().fold(std::mem::take(to), |to, secret| to.replace(secret, "[secret]"));
+            *to = credential.hide(to);
         }
     }
-}
-
-fn masked(bytes: &[u8], secret: &str) -> Vec<u8> {
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        if bytes[at..].starts_with(secret.as_bytes()) {
-            out.extend(b"[secret]");
-            at += secret.len();
-        } else {
-            out.push(bytes[at]);
-            at += 1;
-        }
-    }
-    out
 }
 
 /// The directory of stored answers.

@@ -24,8 +24,8 @@ pub(super) fn unrecorded(id: PurchaseId, no: &No) -> Report {
 }
 
 /// What is said when no wallet is set up.
-pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr Wallet Connect string into BURSAR_NWC, or \
-     into the file wallet.nwc (mode 600) in Bursar's home";
+pub const NO_WALLET: &str = "no wallet is set up. A person adds one in a terminal: `bursar wallet add nwc` (Lightning) or \
+     `bursar wallet add evm` (USDC)";
 
 /// What calls have in common that wait for the same task. The request is part of it: a caller's own key may come with
 /// another one, which must not get this one's answer.

@@ -2,7 +2,7 @@
 
 use super::Report;
 
-const HEADER: [&str; 15] = [
+const HEADER: [&str; 17] = [
     "time",
     "session",
     "principal",
@@ -18,6 +18,8 @@ const HEADER: [&str; 15] = [
     "http_status",
     "purpose",
     "note",
+    "network",
+    "transaction",
 ];
 
 impl Report {
@@ -47,6 +49,8 @@ impl Report {
                 row.http_status.map(|s| s.to_string()).unwrap_or_default(),
                 inert(&row.purpose),
                 inert(&row.note),
+                inert(&row.network),
+                inert(row.transaction.as_deref().unwrap_or_default()),
             ])?;
         }
         csv.flush()

@@ -57,6 +57,8 @@ impl Line {
                 host: text(row.host),
                 path: text(row.path),
                 rail: text(row.rail),
+                network: text(row.network),
+                transaction: row.transaction.map(text),
                 state: text(row.state),
                 purpose: text(row.purpose),
                 note: text(row.note),

@@ -121,10 +121,16 @@ fn below(line: &Line, host_width: usize) -> Vec<String> {
     if !row.rail.is_empty() {
         what.push_str(&format!(" by {}", row.rail));
     }
+    // Lightning's own network goes without saying.
+    if !matches!(row.network.as_str(), "" | "bitcoin") {
+        what.push_str(&format!(" on {}", row.network));
+    }
     if !row.purpose.is_empty() {
         what.push_str(&format!(", for \"{}\"", row.purpose));
     }
     let mut out = vec![what];
+    // So short that a hash stays on one line of a narrow terminal, where it can be copied.
+    out.extend(row.transaction.iter().map(|hash| format!("tx {hash}")));
     let mut why = row.note.clone();
     if let Some(status) = row.http_status.filter(|s| !(200..300).contains(s)) {
         why = if why.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {why}") };

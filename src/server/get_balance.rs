@@ -9,7 +9,7 @@ use crate::{
     money::{Amount, Currency},
     purchase::{BalanceReport, Caller, NO_WALLET, No, Purse, WalletReport},
     report::iso,
-    wallet::WalletBudget,
+    wallet::{Place, WalletBudget},
 };
 
 /// No arguments.
@@ -55,9 +55,44 @@ pub struct WalletView {
     /// The budget that the wallet itself keeps for this connection, beside the limits here; the smaller one binds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_budget: Option<OwnBudgetView>,
+    /// Where its money lies, for a wallet that pays on several chains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlaceView>,
     /// Why it cannot be asked, or why it is frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// One place where a wallet's money lies.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct PlaceView {
+    /// The network in CAIP-2, such as `eip155:8453`.
+    pub network: String,
+    /// Its usual name, such as `base`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub chain: String,
+    /// What is there; absent where no node told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Amount>,
+    /// What to know about it: no node answers, code at the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
+impl From<&Place> for PlaceView {
+    fn from(p: &Place) -> PlaceView {
+        PlaceView { network: p.network.clone(), chain: p.name.clone(), balance: p.balance, remark: p.remark.clone() }
+    }
+}
+
+impl PlaceView {
+    /// One short line.
+    fn line(&self) -> String {
+        let name = if self.chain.is_empty() { &self.network } else { &self.chain };
+        let balance = self.balance.map(|b| b.to_string());
+        let said: Vec<&str> = [balance.as_deref(), self.remark.as_deref()].into_iter().flatten().collect();
+        format!("{name}: {}", if said.is_empty() { "balance not known".to_owned() } else { said.join("; ") })
+    }
 }
 
 /// The wallet's own budget.
@@ -163,6 +198,7 @@ impl From<&WalletReport> for WalletView {
             world: info.map(|i| i.world.name().to_owned()),
             network: info.and_then(|i| i.network.clone()),
             own_budget: info.and_then(|i| i.budget.as_ref()).map(OwnBudgetView::from),
+            places: info.map(|i| i.places.iter().map(PlaceView::from).collect()).unwrap_or_default(),
             problem: frozen.or_else(|| w.info.as_ref().err().map(ToString::to_string)),
         }
     }
@@ -174,7 +210,8 @@ impl WalletView {
         let mut say = match (&self.balance, &self.problem) {
             (Some(balance), None) => format!("{name} holds {balance}."),
             (_, Some(problem)) => format!("{name} cannot pay: {}.", problem.trim_end_matches('.')),
-            (None, None) => format!("{name} does not tell its balance."),
+            (None, None) if self.places.is_empty() => format!("{name} does not tell its balance."),
+            (None, None) => format!("{name} can pay; its balance is not known."),
         };
         if let Some(own) = &self.own_budget {
             let until = own.renews_at.as_ref().map(|at| format!(" until {at}")).unwrap_or_default();
@@ -226,6 +263,9 @@ impl Output {
     /// What the model reads.
     pub fn text(&self) -> String {
         let mut text = self.say.clone();
+        for place in self.wallets.iter().flat_map(|w| &w.places) {
+            text.push_str(&format!("\n- {}", place.line()));
+        }
         for b in self.budgets.iter().filter(|b| self.spends(b.limit.currency())) {
             let scope = b.scope.name();
             match b.left {

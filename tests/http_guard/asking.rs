@@ -58,7 +58,7 @@ pub fn post(url: Url, body: &'static str) -> Ask {
 
 pub fn paying(ask: Ask) -> Ask {
     let (name, value) = (HeaderName::from_static("payment-signature"), HeaderValue::from_static(SECRET));
-    Ask { credential: Some(Credential { name, value }), ..ask }
+    Ask { credential: Some(Credential { name, value, parts: Vec::new() }), ..ask }
 }
 
 pub fn hasty(ask: Ask) -> Ask {

@@ -157,7 +157,8 @@ pub fn open(home: &Path, limits: &LimitTable, clock: &Clock) -> Ledger {
 }
 
 pub fn payment(spent: Amount, fee: Option<Amount>) -> Payment {
-    Payment { proof: b"\"proof\"".to_vec(), spent, fee, opens_more: true, expires_s: None, wallet_id: "nwc:1".into() }
+    let proof = b"\"proof\"".to_vec();
+    Payment { proof, transaction: None, spent, fee, opens_more: true, expires_s: None, wallet_id: "nwc:1".into() }
 }
 
 pub fn answer(id: PurchaseId, at_ms: u64) -> StoredResult {

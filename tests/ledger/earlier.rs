@@ -1,7 +1,7 @@
 //! A second signature in one purchase: both are held, and each is accounted for by itself.
 
 use bursar::{
-    ledger::{Fate, Intent, PurchaseId, Replaced, Scope, State},
+    ledger::{Fate, Filter, Intent, Payment, PurchaseId, Replaced, Scope, State},
     money::Amount,
 };
 
@@ -52,7 +52,7 @@ async fn the_first_signature_is_given_back_when_a_chain_says_that_it_is_void() {
     let session = book.budget(Scope::Session).await;
     assert_eq!((session.spent, session.held), (sat(50), sat(0)));
     assert!(book.ledger.unresolved().await.unwrap().is_empty());
-    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec())).await.unwrap();
+    book.ledger.close_earlier(id, 0, Fate::Spent { proof: b"{}".to_vec(), transaction: None }).await.unwrap();
     assert_eq!(book.budget(Scope::Session).await.spent, sat(50), "it is closed once");
     book.is_sound().await;
 }
@@ -62,10 +62,14 @@ async fn a_seller_that_uses_both_signatures_is_posted_with_both() {
     let book = Book::new(limits(100, 100, 100));
     let id = book.bought(&Wish::of(sat(40))).await;
     replaced(&book, another(id, 1, sat(50))).await;
-    book.paid(id, sat(50), Some(sat(0))).await;
-    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec())).await.unwrap();
+    let second = Payment { transaction: Some("0x2".into()), ..payment(sat(50), Some(sat(0))) };
+    book.ledger.paid(id, second).await.unwrap();
+    let first = Fate::Spent { proof: b"{}".to_vec(), transaction: Some("0x1".into()) };
+    book.ledger.close_earlier(id, 0, first).await.unwrap();
     assert_eq!(book.ledger.find(id).await.unwrap().unwrap().spent, sat(90));
     assert_eq!(book.budget(Scope::Session).await.spent, sat(90));
+    let rows = book.ledger.audit(Filter::default()).await.unwrap();
+    assert_eq!(rows[0].transaction.as_deref(), Some("0x2 0x1"), "both are named, in the order in which they were seen");
     book.is_sound().await;
 }
 

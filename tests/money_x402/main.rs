@@ -5,8 +5,11 @@
 mod support;
 
 mod answers;
+mod balance;
+mod books;
 mod crash;
 mod limits;
 mod memory;
+mod person;
 mod shop;
 mod ways;

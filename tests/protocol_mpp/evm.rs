@@ -107,7 +107,7 @@ fn the_credential_carries_what_the_wallet_signed() {
     );
     assert_eq!(inside["source"], format!("did:pkh:eip155:84532:{}", account()));
     assert_eq!(inside["challenge"]["id"], "kM9xPqWvT2nJrHsY4aDfEb");
-    let secrets = mpp::secrets(&credential);
+    let secrets = credential.parts;
     assert_eq!(secrets.iter().map(|s| s.expose()).collect::<Vec<_>>(), [signature.as_str()]);
     // The pin survives the ledger with its nonce; a pin of before has none, and the wallet derives one.
     let stored: Pin = serde_json::from_slice(&serde_json::to_vec(pin(&offer)).unwrap()).unwrap();

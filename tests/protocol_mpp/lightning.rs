@@ -179,7 +179,7 @@ fn hazard_8_the_credential_goes_into_one_of_two_headers() {
 fn hazard_14_what_a_credential_holds_is_known_to_be_secret() {
     let offer = offer(&line("lightning", "charge", &request(&Mint::sat(21), "21")));
     let credential = pin(&offer).credential(&preimage(PREIMAGE)).unwrap();
-    let secrets: Vec<_> = mpp::secrets(&credential).iter().map(|s| s.expose().to_owned()).collect();
+    let secrets: Vec<_> = credential.parts.iter().map(|s| s.expose().to_owned()).collect();
     assert_eq!(secrets, [PREIMAGE]);
     let debug = format!("{credential:?} {:?}", preimage(PREIMAGE));
     assert!(!debug.contains(PREIMAGE));

@@ -372,7 +372,7 @@ fn nothing_that_is_printed_shows_the_preimage() {
     session.step(Input::Paid(Secret::new("08".repeat(32))), NOW);
     let shown = format!("{session:?} {:?}", session.credential(Action::TopUp));
     assert!(!shown.contains(PREIMAGE) && !shown.contains(&"08".repeat(32)));
-    let secrets = bursar::protocol::mpp::secrets(&session.credential(Action::TopUp).unwrap());
+    let secrets = session.credential(Action::TopUp).unwrap().parts;
     assert_eq!(secrets[0].expose(), "08".repeat(32));
 }
 

@@ -204,7 +204,7 @@ pub(super) fn credential(pin: &Pin, preimage: &Secret) -> Option<Credential> {
     let text = Secret::new(format!("{scheme} {}:{}", pin.token.expose(), preimage.expose()));
     let mut value = HeaderValue::from_str(text.expose()).ok()?;
     value.set_sensitive(true);
-    Some(Credential { name: AUTHORIZATION, value })
+    Some(Credential { name: AUTHORIZATION, value, parts: Vec::new() })
 }
 
 /// Whether the SHA-256 of a preimage is a payment hash; both in hex. False for anything that is not 32 bytes.

@@ -22,13 +22,13 @@ pub(super) fn credential(challenge: &Challenge, source: Option<String>, payload:
     }
     let mut value = HeaderValue::from_str(text.expose()).ok()?;
     value.set_sensitive(true);
-    Some(Credential { name: challenge.header_name().ok()?, value })
+    let parts = secrets(&value);
+    Some(Credential { name: challenge.header_name().ok()?, value, parts })
 }
 
 /// The parts of a credential that a server may repeat in its answer and that nobody may see: what its payload holds.
-/// Empty for a credential of another scheme.
-pub fn secrets(credential: &Credential) -> Vec<Secret> {
-    let text = credential.value.to_str().unwrap_or_default();
+fn secrets(value: &HeaderValue) -> Vec<Secret> {
+    let text = value.to_str().unwrap_or_default();
     let Some(blob) = text.strip_prefix("Payment ") else { return Vec::new() };
     let payload = base64url::object(blob).and_then(|mut whole| whole.remove("payload"));
     let payload = payload.as_ref().and_then(Value::as_object);

@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     base64url::{decode, encode},
     challenge::Challenge,
-    credential::secrets,
     evm::NonceRule,
     expiry::unix_seconds,
     jcs::canonical,

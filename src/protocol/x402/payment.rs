@@ -1,5 +1,6 @@
 //! The header that pays (x402-specification-v2 5.2, v1 5.2; transports http.md).
 
+use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -8,7 +9,10 @@ use super::{
     challenge::{members, object, text},
     envelope::encode,
 };
-use crate::evm::{eip3009, hex, keccak256, permit2};
+use crate::{
+    evm::{eip3009, hex, keccak256, permit2},
+    secret::Secret,
+};
 
 /// The extension by which a seller knows a repeated payment (extensions/payment_identifier.md).
 const PAYMENT_IDENTIFIER: &str = "payment-identifier";
@@ -18,14 +22,14 @@ const PAYMENT_IDENTIFIER: &str = "payment-identifier";
 /// same bytes.
 pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
     let transfer = &pin.transfer;
-    let (payload, nonce) = match &pin.permit2 {
+    let (payload, nonce, signature) = match &pin.permit2 {
         None => {
             let signed: eip3009::Signed = serde_json::from_slice(signed).ok()?;
             let authorization = &signed.authorization;
             if authorization.to != transfer.to || authorization.value != transfer.value {
                 return None;
             }
-            (serde_json::to_string(&signed).ok()?, authorization.nonce)
+            (serde_json::to_string(&signed).ok()?, authorization.nonce, signed.signature)
         }
         Some(taking) => {
             let signed: permit2::Signed = serde_json::from_slice(signed).ok()?;
@@ -34,7 +38,7 @@ pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
             if (permit.witness.to, permitted.amount, permitted.token) != asked || !permit.is_for(taking) {
                 return None;
             }
-            (serde_json::to_string(&signed).ok()?, permit.nonce)
+            (serde_json::to_string(&signed).ok()?, permit.nonce, signed.signature)
         }
     };
     let (name, json) = match pin.version {
@@ -44,7 +48,10 @@ pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
     };
     let mut value = HeaderValue::from_str(&encode(&json)).ok()?;
     value.set_sensitive(true);
-    Some(Credential { name: HeaderName::from_static(name), value })
+    // With both halves of the signature anybody can take the money.
+    let half = |bytes: &[u8]| Secret::new(HEXLOWER.encode(bytes));
+    let parts = vec![half(&signature[..32]), half(&signature[32..64])];
+    Some(Credential { name: HeaderName::from_static(name), value, parts })
 }
 
 fn in_version_1(pin: &Pin, payload: &str) -> Option<String> {
