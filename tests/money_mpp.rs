@@ -240,3 +240,37 @@ async fn hazard_20_the_paid_request_is_the_first_one_byte_for_byte() {
     assert_eq!((&hits[0].body, &hits[0].uri, &hits[0].method), (&hits[1].body, &hits[1].uri, &hits[1].method));
     assert_eq!(hits[1].body, body.as_bytes());
 }
+
+/// A challenge ends before the invoice in it. Who says yes after that pays nothing, since nothing would open.
+#[tokio::test]
+async fn a_yes_that_comes_after_the_challenge_ended_pays_nothing() {
+    let world = World::with("[approval]\nabove = { sat = \"20\" }\n").await;
+    let node = world.node().clone();
+    let seller = Seller::start(move |hit| {
+        // A payment needs 20 s of what is left.
+        let ends = rfc3339(Clock::system().now_s() + 22);
+        let line = format!(r#"{}, expires="{ends}""#, line(&node, &format!("c{}", hit.n), PRICE));
+        Reply::status(402, "").header("www-authenticate", &line)
+    })
+    .await;
+    let host = world.host().await;
+    let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!(told.outcome(), "awaiting_approval", "{}", told.text());
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let (code, out, log) = world.run(&["approve", told.purchase()]).await;
+    assert_eq!(code, 0, "{out}{log}");
+    let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+    assert!(told.text().contains("too late"), "{}", told.text());
+    assert_eq!((world.spent_msat(), money::states(&world).await), (0, vec!["failed".to_owned()]));
+    world.verify_money().await;
+}
+
+/// RFC 3339, by way of the date that HTTP has.
+fn rfc3339(unix_s: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s);
+    let date = httpdate::fmt_http_date(at);
+    let parts: Vec<&str> = date.split(' ').collect();
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|m| *m == parts[2]).expect("a month") + 1;
+    format!("{}-{month:02}-{}T{}Z", parts[3], parts[1], parts[4])
+}
