@@ -12,11 +12,13 @@
 mod bazaar;
 mod documents;
 mod endpoint;
+pub mod index;
 mod openapi;
 mod place;
 mod pointer;
 mod price;
 mod prose;
+pub mod refresh;
 mod well_known;
 
 use http::{HeaderMap, Method};
@@ -64,6 +66,10 @@ pub enum Flag {
     NotProbed,
     /// The payment is a deposit, and calls are taken from it.
     CreditModel,
+    /// The host's name looks like that of a known seller, and is another.
+    LookalikeHost,
+    /// One price for very many items at once: near it stands the same for one item at a small part of the price.
+    Batch,
 }
 
 /// What a seller's documents say of a host or an endpoint.

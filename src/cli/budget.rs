@@ -98,8 +98,7 @@ pub(super) async fn run(args: BudgetArgs) -> Done {
 /// The principal and key of a running session.
 async fn session_owner(purse: &crate::purchase::Purse, id: &str) -> Result<Caller, Failure> {
     let ledger = purse.ledger().await?;
-    let sessions = ledger.sessions("local", 1000).await?;
-    let found = sessions.into_iter().find(|s| s.id == id);
+    let found = ledger.session_with_id(id).await?;
     let found = found.ok_or_else(|| Failure::new(format!("there is no session {id}")))?;
     let running = ledger.session(&found.principal, &found.key).await?;
     if running.is_none_or(|r| r.id != id) {

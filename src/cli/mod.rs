@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod balance;
 mod budget;
+mod catalog;
 mod demo;
 mod discover;
 mod doctor;
@@ -13,6 +14,7 @@ mod sandbox;
 mod serve;
 mod session;
 mod show;
+mod token;
 mod wallet;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -38,7 +40,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve MCP over standard input and output (what a host runs)
     Serve(serve::ServeArgs),
     /// Watch the whole story with play money: no wallet, no account, no network
     Demo(demo::DemoArgs),
@@ -50,8 +51,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Fetch a URL and pay for it if need be, within the limits
     Fetch(fetch::FetchArgs),
-    /// Find out what a URL costs and how it may be paid, without paying
+    // The help of this one stands at its arguments.
     Discover(discover::DiscoverArgs),
+    /// Show what the index of paid APIs is made of, or fetch fresh catalogues
+    Catalog(catalog::CatalogArgs),
     /// Show the wallet, the limits and what is left
     Balance(balance::BalanceArgs),
     /// Show or set the limits
@@ -60,6 +63,7 @@ enum Command {
     Session(session::SessionArgs),
     /// Show what was bought and refused, and check that nobody changed the books
     Audit(audit::AuditArgs),
+    Token(token::TokenArgs),
     /// Say yes to a purchase that waits for a person, or let a frozen wallet pay again
     Approve(approve::DecideArgs),
     /// Say no to a purchase that waits for a person
@@ -183,10 +187,12 @@ async fn run(command: Command) -> Done {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Fetch(args) => fetch::run(args).await,
         Command::Discover(args) => discover::run(args).await,
+        Command::Catalog(args) => catalog::run(args).await,
         Command::Balance(args) => balance::run(args).await,
         Command::Budget(args) => budget::run(args).await,
         Command::Session(args) => session::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Token(args) => token::run(args).await,
         Command::Approve(args) => approve::run(args, true).await,
         Command::Deny(args) => approve::run(args, false).await,
     }

@@ -8,7 +8,7 @@ use super::{
     show::{print, print_json},
 };
 use crate::{
-    ledger::{Filter, Ledger, Session, file},
+    ledger::{Filter, Ledger, file},
     purchase::Caller,
     report::{SessionLine, sessions_table},
 };
@@ -112,12 +112,12 @@ async fn end(
         _ if all => None,
         None => Some(caller.session_key.clone()),
         Some(id) => {
-            let known: Vec<Session> = ledger.sessions(&caller.principal, u32::MAX).await?;
-            let session = known.into_iter().find(|s| s.id == id).ok_or_else(|| unheard_of(id))?;
+            // An agent's session too: the person here is the operator.
+            let session = ledger.session_with_id(id).await?.ok_or_else(|| unheard_of(id))?;
             if !session.runs_at(now_ms) {
                 return Err(Failure::new(format!("session {id} is over already")));
             }
-            Some(session.key)
+            return Ok(ledger.end_sessions(&session.principal, Some(&session.key)).await?);
         }
     };
     Ok(ledger.end_sessions(&caller.principal, key.as_deref()).await?)

@@ -94,6 +94,8 @@ pub struct Config {
     pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
+    /// Addresses of catalogues by name, beside and instead of the built-in ones; an empty one turns it off.
+    pub catalogs: BTreeMap<String, String>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
@@ -299,6 +301,7 @@ impl Config {
             evm,
             known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
+            catalogs: file.catalog.sources.clone(),
             session_key: String::new(),
             cut: cut(&file.limits),
             home,

@@ -7,7 +7,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::LedgerError;
+use super::{
+    LedgerError,
+    allowance::{self, Allowed},
+};
 use crate::{
     config::{LimitTable, Limits},
     money::{Amount, Currency},
@@ -41,7 +44,7 @@ impl Scope {
         }
     }
 
-    fn of(self, limits: &Limits) -> Option<Amount> {
+    pub(super) fn of(self, limits: &Limits) -> Option<Amount> {
         match self {
             Scope::Purchase => Some(limits.purchase),
             Scope::Session => Some(limits.session),
@@ -140,11 +143,12 @@ pub(super) struct Held {
 const EVERYONE: &str = "";
 
 /// The budgets a purchase touches: scope, subject, principal. The day counts twice: for this principal up to its own
-/// limit, and for everyone together up to the operator's ceiling.
-fn touched<'a>(session: &'a str, principal: &'a str, host: &'a str) -> [(Scope, &'a str, &'a str); 5] {
+/// limit, and for everyone together up to the operator's ceiling. So does the total, where a token has one of its own.
+fn touched<'a>(session: &'a str, principal: &'a str, host: &'a str) -> [(Scope, &'a str, &'a str); 6] {
     [
         (Scope::Session, session, principal),
         (Scope::Day, "", principal),
+        (Scope::Total, "", principal),
         (Scope::Day, "", EVERYONE),
         (Scope::Host, host, EVERYONE),
         (Scope::Total, "", EVERYONE),
@@ -166,16 +170,30 @@ fn in_force(scope: Scope, set_by: &str, stored: i64, default: Amount, ceiling: A
     limit.min(ceiling.atomic() as i64)
 }
 
-/// Finds or makes the budget row, and brings its ceiling to what the config says today.
-fn ensure(
-    conn: &Connection,
+/// The ceiling and the default of one limit; `None` where there is no such limit. `table` is the operator's own.
+fn bounds(
     table: &LimitTable,
-    (scope, subject, principal): (Scope, &str, &str),
+    allowed: &Allowed<'_>,
+    (scope, principal): (Scope, &str),
     currency: Currency,
-) -> Result<Option<(i64, Amount, Amount)>, LedgerError> {
-    let Some(ceiling) = table.ceiling.get(&currency).and_then(|l| scope.of(l)) else { return Ok(None) };
+) -> Option<(Amount, Amount)> {
+    if scope == Scope::Total && principal != EVERYONE {
+        return allowed.total.get(&currency).map(|most| (*most, *most));
+    }
+    let table = if principal == EVERYONE { table } else { &allowed.table };
+    let ceiling = table.ceiling.get(&currency).and_then(|l| scope.of(l))?;
     let own = principal != EVERYONE || scope != Scope::Day;
     let default = table.default.get(&currency).filter(|_| own).and_then(|l| scope.of(l)).unwrap_or(ceiling);
+    Some((ceiling, default))
+}
+
+/// Finds or makes the budget row, and brings its ceiling to what the operator says today.
+fn ensure(
+    conn: &Connection,
+    (ceiling, default): (Amount, Amount),
+    (scope, subject, principal): (Scope, &str, &str),
+) -> Result<(i64, Amount, Amount), LedgerError> {
+    let currency = ceiling.currency();
     let found: Option<(i64, i64, i64, String)> = conn
         .prepare_cached(
             "SELECT budget_id, limit_atomic, ceiling_atomic, set_by FROM budget
@@ -194,14 +212,14 @@ fn ensure(
                 params![limit, at_most, id],
             )?;
         }
-        return Ok(Some((id, amount(currency, limit)?, ceiling)));
+        return Ok((id, amount(currency, limit)?, ceiling));
     }
     conn.execute(
         "INSERT INTO budget(scope, subject, principal, currency, limit_atomic, ceiling_atomic, set_by)
          VALUES(?,?,?,?,?,?,'operator')",
         params![scope.name(), subject, principal, currency.code(), default.atomic() as i64, at_most],
     )?;
-    Ok(Some((conn.last_insert_rowid(), default, ceiling)))
+    Ok((conn.last_insert_rowid(), default, ceiling))
 }
 
 /// The window of a scope now. The number of a day never goes back, whatever the clock does.
@@ -240,16 +258,19 @@ pub(super) fn hold(
     let Some(needs) = ask.price.plus(ask.fee_cap) else {
         return Ok(Err(NoRoom::NoCeiling(currency)));
     };
+    let allowed = allowance::of(conn, table, ask.principal)?;
     let key = (Scope::Purchase, ask.session, ask.principal);
-    let Some((id, limit, ceiling)) = ensure(conn, table, key, currency)? else {
+    let Some(bound) = bounds(table, &allowed, (key.0, key.2), currency) else {
         return Ok(Err(NoRoom::NoCeiling(currency)));
     };
+    let (id, limit, ceiling) = ensure(conn, bound, key)?;
     if ask.price.exceeds(limit) {
         return Ok(Err(NoRoom::Price { price: ask.price, limit, ceiling }));
     }
     let mut held = Held { holds: Vec::new(), looked: vec![(id, 0)] };
     for key in touched(ask.session, ask.principal, ask.host) {
-        let Some((id, limit, ceiling)) = ensure(conn, table, key, currency)? else { continue };
+        let Some(bound) = bounds(table, &allowed, (key.0, key.2), currency) else { continue };
+        let (id, limit, ceiling) = ensure(conn, bound, key)?;
         let win = window(conn, key.0, now_ms)?;
         set_window(conn, id, win, limit)?;
         let changed = conn
@@ -329,9 +350,11 @@ pub(super) fn set_limit(
     to: Amount,
     by: SetBy,
 ) -> Result<Result<(i64, i64), NoRoom>, LedgerError> {
-    let Some((id, _, ceiling)) = ensure(conn, table, (scope, subject, principal), to.currency())? else {
+    let allowed = allowance::of(conn, table, principal)?;
+    let Some(bound) = bounds(table, &allowed, (scope, principal), to.currency()) else {
         return Ok(Err(NoRoom::NoCeiling(to.currency())));
     };
+    let (id, _, ceiling) = ensure(conn, bound, (scope, subject, principal))?;
     if to.exceeds(ceiling) {
         return Ok(Err(NoRoom::Price { price: to, limit: ceiling, ceiling }));
     }
@@ -366,7 +389,20 @@ fn stored(
     Ok(row)
 }
 
-/// The limits of a principal as they stand, without changing anything. `session` is `None` before one began.
+/// What one principal's purchases hold and have spent, overruns included, since its first.
+fn own_use(conn: &Connection, principal: &str, currency: Currency) -> Result<(Amount, Amount), LedgerError> {
+    let (spent, held): (i64, i64) = conn
+        .prepare_cached(
+            "SELECT ifnull(sum(i.spent + i.fee), 0),
+                    ifnull(sum(CASE WHEN i.state IN('pinned','live') THEN i.amount + i.fee_cap ELSE 0 END), 0)
+             FROM purchase p JOIN intent i USING(purchase_id) WHERE p.principal = ? AND i.currency = ?",
+        )?
+        .query_row(params![principal, currency.code()], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok((amount(currency, spent)?, amount(currency, held)?))
+}
+
+/// The limits of a principal as they stand, without changing anything. `session` is `None` before one began. What other
+/// principals spent shows only in what is left.
 pub(super) fn views(
     conn: &Connection,
     table: &LimitTable,
@@ -374,38 +410,44 @@ pub(super) fn views(
     principal: &str,
     session: Option<&str>,
 ) -> Result<Vec<BudgetView>, LedgerError> {
+    let allowed = allowance::of(conn, table, principal)?;
     let mut out = Vec::new();
-    for (currency, ceilings) in &table.ceiling {
-        let defaults = table.default.get(currency).unwrap_or(ceilings);
+    for currency in table.ceiling.keys() {
         for scope in [Scope::Purchase, Scope::Session, Scope::Day, Scope::Total] {
-            let (Some(ceiling), default) = (scope.of(ceilings), scope.of(defaults)) else { continue };
-            let default = default.unwrap_or(ceiling);
-            let (subject, who) = match scope {
-                Scope::Purchase | Scope::Session => (session.unwrap_or("-"), principal),
-                Scope::Day => ("", principal),
-                Scope::Host | Scope::Total => ("", EVERYONE),
-            };
+            let subject = if matches!(scope, Scope::Purchase | Scope::Session) { session.unwrap_or("-") } else { "" };
             let win = window(conn, scope, now_ms)?;
-            let row = stored(conn, (scope, subject, who), *currency, win)?;
-            let (limit, spent, held) = match row {
-                Some((limit, set_by, spent, held)) => (in_force(scope, &set_by, limit, default, ceiling), spent, held),
-                None => (default.atomic().min(ceiling.atomic()) as i64, 0, 0),
+            let zero = Amount::zero(*currency);
+            let view = |who: &str| -> Result<Option<BudgetView>, LedgerError> {
+                let Some((ceiling, default)) = bounds(table, &allowed, (scope, who), *currency) else {
+                    return Ok(None);
+                };
+                let (limit, spent, held) = match stored(conn, (scope, subject, who), *currency, win)? {
+                    Some((limit, set_by, spent, held)) => {
+                        (in_force(scope, &set_by, limit, default, ceiling), spent, held)
+                    }
+                    None => (default.atomic().min(ceiling.atomic()) as i64, 0, 0),
+                };
+                let limit = amount(*currency, limit)?;
+                let (spent, held) = (amount(*currency, spent)?, amount(*currency, held)?);
+                let left = spent.plus(held).and_then(|used| limit.minus(used)).unwrap_or(zero);
+                let subject = if scope == Scope::Session { subject.to_owned() } else { String::new() };
+                Ok(Some(BudgetView { scope, subject, limit, ceiling, spent, held, left }))
             };
-            let limit = amount(*currency, limit)?;
-            let (spent, held) = (amount(*currency, spent)?, amount(*currency, held)?);
-            let room = |limit: Amount, spent: Amount, held: Amount| {
-                spent.plus(held).and_then(|used| limit.minus(used)).unwrap_or(Amount::zero(*currency))
-            };
-            let mut left = room(limit, spent, held);
-            if scope == Scope::Day {
-                // All principals share the operator's ceiling: what is left is what may really be spent.
-                if let Some((.., spent, held)) = stored(conn, (scope, "", EVERYONE), *currency, win)? {
-                    let together = room(ceiling, amount(*currency, spent)?, amount(*currency, held)?);
-                    left = if left.exceeds(together) { together } else { left };
+            // A day and a total bound all principals together too: what is left is what may really be spent.
+            let together = if matches!(scope, Scope::Day | Scope::Total) { view(EVERYONE)? } else { None };
+            let shown = match (view(principal)?, together) {
+                (Some(own), Some(all)) => {
+                    let left = if own.left.exceeds(all.left) { all.left } else { own.left };
+                    BudgetView { left, ..own }
                 }
-            }
-            let subject = if scope == Scope::Session { subject.to_owned() } else { String::new() };
-            out.push(BudgetView { scope, subject, limit, ceiling, spent, held, left });
+                (None, Some(all)) => {
+                    let (spent, held) = own_use(conn, principal, *currency)?;
+                    BudgetView { spent, held, ..all }
+                }
+                (Some(own), None) => own,
+                (None, None) => continue,
+            };
+            out.push(shown);
         }
     }
     Ok(out)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{BudgetView, Ledger, LedgerError, Scope, Session, SetBy, budget, journal, session};
+use super::{BudgetView, Ledger, LedgerError, Scope, Session, SetBy, allowance, budget, journal, session};
 use crate::money::Amount;
 
 /// What became of a wish for another limit.
@@ -84,7 +84,10 @@ impl Ledger {
                     return Ok(LimitSet::NeedsAPerson { session, before });
                 }
                 let subject = if matches!(scope, Scope::Purchase | Scope::Session) { session.as_str() } else { "" };
-                let who = if scope == Scope::Total { "" } else { principal.as_str() };
+                // Without a total of its own, a principal's total is everyone's, which a person may move.
+                let shared = scope == Scope::Total
+                    && !allowance::of(conn, &limits, &principal)?.total.contains_key(&to.currency());
+                let who = if shared { "" } else { principal.as_str() };
                 let row = match budget::set_limit(conn, &limits, now, (scope, subject, who), to, by)? {
                     Ok(row) => row,
                     Err(_) => return Ok(LimitSet::AboveCeiling(before)),
@@ -123,6 +126,15 @@ impl Ledger {
     pub async fn end_sessions(&self, principal: &str, key: Option<&str>) -> Result<Vec<String>, LedgerError> {
         let (principal, key, now) = (principal.to_owned(), key.map(str::to_owned), self.now());
         self.0.writer.write(move |conn| session::end(conn, &principal, key.as_deref(), now)).await
+    }
+
+    /// One session, whoever it is of.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn session_with_id(&self, id: &str) -> Result<Option<Session>, LedgerError> {
+        let id = id.to_owned();
+        self.0.writer.read(move |conn| session::with_id(conn, &id)).await
     }
 
     /// The sessions of a principal, newest first.

@@ -4,6 +4,7 @@
 //! store, for every task and process that shares the file. Everything that changes money leaves one line in an
 //! append-only, hash-chained journal.
 
+mod allowance;
 mod audit;
 mod budget;
 mod credential;
@@ -20,6 +21,8 @@ mod schema;
 mod session;
 mod state;
 mod steps;
+mod tally;
+mod tokens;
 mod verify;
 mod wallets;
 mod writer;
@@ -44,6 +47,8 @@ pub(crate) use schema::secure_home;
 pub use session::Session;
 pub use state::State;
 pub use steps::{Armed, Decided, Payment};
+pub use tally::Tally;
+pub use tokens::{LOCAL, Token, TokenKind, TokenMade, is_principal};
 pub use verify::{Finding, Verified};
 
 use crate::{clock::Clock, config::LimitTable};

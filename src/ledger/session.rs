@@ -96,6 +96,12 @@ pub(super) fn end(
     Ok(ended)
 }
 
+/// One session.
+pub(super) fn with_id(conn: &Connection, id: &str) -> Result<Option<Session>, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM session WHERE session_id = ?");
+    Ok(conn.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
+}
+
 /// The sessions of a principal, newest first.
 pub(super) fn list(conn: &Connection, principal: &str, limit: u32) -> Result<Vec<Session>, LedgerError> {
     let sql = format!("SELECT {COLUMNS} FROM session WHERE principal = ? ORDER BY started_ms DESC LIMIT ?");

@@ -7,7 +7,7 @@ use super::{
     choose::{self, Terms, WalletTerms},
     drive::kill_point,
     fetch::Call,
-    words::{NO_WALLET, awaiting, ending, frozen, key_taken, no_room, with_advice},
+    words::{NO_WALLET, awaiting, cooling_down, ending, frozen, invoice_reused, key_taken, no_room, with_advice},
 };
 use crate::{
     evm::tempo,
@@ -63,6 +63,20 @@ impl Purse {
             fee_cap: pin_of(offer).and_then(Pin::fee_cap).unwrap_or_else(|| held.wallet.fee_cap(price)),
             balance: held.wallet.balance_on(&offer.network).await,
         })
+    }
+
+    /// The id, if that purchase is this principal's: nobody is told what another one bought.
+    async fn mine(&self, principal: &str, id: PurchaseId) -> Result<Option<PurchaseId>, No> {
+        let found = self.ledger().await?.find(id).await?;
+        Ok(found.filter(|p| p.principal == principal).map(|p| p.id))
+    }
+
+    /// Whether the purchase that froze a wallet is this principal's.
+    pub(super) async fn froze(&self, principal: &str, why: &str) -> Result<bool, No> {
+        match why.split(':').next().and_then(|id| id.parse().ok()) {
+            Some(id) => Ok(self.mine(principal, id).await?.is_some()),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn seller_forbidden(&self, host: &str) -> Option<String> {
@@ -193,19 +207,10 @@ impl Purse {
             },
             Begun::Exists(standing) => self.go_on(*standing, flight).await,
             Begun::KeyTaken(id) => Err(key_taken(id)),
-            Begun::RailKeyTaken(id) => Err(No::new(
-                "invoice_reused",
-                format!("the seller's invoice was already used for {id}; an invoice is never paid twice"),
-            )),
+            Begun::RailKeyTaken(id) => Err(invoice_reused(self.mine(&call.caller.principal, id).await?)),
             Begun::NoRoom(no) => Err(no_room(&no)),
-            Begun::Frozen(why) => Err(frozen(&why)),
-            Begun::CoolingDown(id) => Err(No::new(
-                "seller_cooling_down",
-                format!(
-                    "this seller took the money of {id} and asked for more instead of delivering; it is not paid again \
-                     for 24 hours. Call fetch_paid with result_id {id} to ask for what was paid, free of charge"
-                ),
-            )),
+            Begun::Frozen(why) => Err(frozen(&why, self.froze(&call.caller.principal, &why).await?)),
+            Begun::CoolingDown(id) => Err(cooling_down(self.mine(&call.caller.principal, id).await?)),
             Begun::TooManyUnknown(n) => Err(No::new(
                 "too_many_unknown",
                 format!("{n} payments to this host have no known outcome yet; no more are risked until they have"),

@@ -318,7 +318,7 @@ impl Run<'_> {
         }
     }
 
-    async fn look_up(&mut self) -> Result<Input, No> {
+    pub(super) async fn look_up(&mut self) -> Result<Input, No> {
         self.looks += 1;
         let said = match self.wallet().await {
             Ok(wallet) => wallet.look_up(&self.intent).await,

@@ -230,7 +230,11 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await {
+                let bought = match self.not_dearer_than_told(&call, &offers) {
+                    Ok(()) => self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await,
+                    Err(no) => Err(no),
+                };
+                match bought {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");

@@ -8,7 +8,7 @@ use url::Url;
 use super::No;
 use crate::{
     http::{Origin, Policy, Settings, headers, vet_url},
-    ledger::Idempotency,
+    ledger::{Idempotency, LOCAL, is_principal},
     money::Amount,
 };
 
@@ -50,7 +50,14 @@ pub struct Caller {
 impl Caller {
     /// The principal of stdio and the command line.
     pub fn local(session_key: impl Into<String>) -> Caller {
-        Caller { principal: "local".into(), session_key: session_key.into() }
+        Caller { principal: LOCAL.into(), session_key: session_key.into() }
+    }
+
+    /// An agent that came over HTTP. It has one running session at a time, however often it connects: a new connection
+    /// is no new budget. `None` for a name that is none (see [`is_principal`]).
+    pub fn agent(principal: &str) -> Option<Caller> {
+        let good = is_principal(principal) && principal != LOCAL;
+        good.then(|| Caller { principal: principal.to_owned(), session_key: String::new() })
     }
 }
 

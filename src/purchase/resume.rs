@@ -202,7 +202,7 @@ impl Purse {
         }
         match ledger.arm(id, prepared.wire, prepared.resend_until).await? {
             Armed::Committed(intent) => Ok(self.finish(*intent, flight).await),
-            Armed::Frozen(why) => Err(frozen(&why)),
+            Armed::Frozen(why) => Err(frozen(&why, self.froze(&standing.principal, &why).await?)),
             Armed::Gone => {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
@@ -324,7 +324,9 @@ impl Purse {
             State::AwaitingApproval => awaiting(standing),
             State::Unknown if by_seller => {
                 let declined = ran.body.as_ref().map(|body| body.row.status).filter(|s| matches!(s, 400..=499));
-                signed_away(standing, declined, self.0.clock.now_s())
+                let mut report = signed_away(standing, declined, self.0.clock.now_s());
+                report.say.push_str(&ran.body.as_ref().map(|body| pointed(body, false)).unwrap_or_default());
+                report
             }
             State::Paying | State::Unknown | State::Paid => pending(standing),
         };

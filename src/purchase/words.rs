@@ -30,20 +30,44 @@ pub const NO_WALLET: &str = "no wallet is set up. A person adds one: put a Nostr
 /// What calls have in common that wait for the same task. The request is part of it: a caller's own key may come with
 /// another one, which must not get this one's answer.
 pub(super) fn flight_key(principal: &str, idem_key: &str, request_hash: &str) -> String {
-    format!("{principal}\n{idem_key}\n{request_hash}")
+    // Lengths first, so that no two of these can be put together to the same text.
+    format!("{}:{principal} {}:{idem_key} {request_hash}", principal.len(), idem_key.len())
 }
 
 pub(super) fn ending() -> No {
     No::new("ending", "the server is ending; call again when it is back")
 }
 
-/// `why` begins with the id of the purchase that froze it.
-pub(super) fn frozen(why: &str) -> No {
-    let id = why.split(':').next().unwrap_or_default();
-    No::new(
-        "wallet_frozen",
-        format!("the wallet is frozen until a person looks ({why}); they run: bursar approve {id}"),
-    )
+/// `why` begins with the id of the purchase that froze it. It is told only to whom that purchase is (`mine`).
+pub(super) fn frozen(why: &str, mine: bool) -> No {
+    let say = match why.split(':').next().filter(|_| mine) {
+        Some(id) => format!("the wallet is frozen until a person looks ({why}); they run: bursar approve {id}"),
+        None => FROZEN_BY_ANOTHER.into(),
+    };
+    No::new("wallet_frozen", say)
+}
+
+/// What is said when somebody else's purchase froze the wallet.
+pub(super) const FROZEN_BY_ANOTHER: &str = "the wallet is frozen until a person looks; they run: bursar doctor";
+
+/// What is said of an invoice that a purchase used already: whose it is, only to whom it is.
+pub(super) fn invoice_reused(mine: Option<PurchaseId>) -> No {
+    let by = mine.map_or("before".into(), |id| format!("for {id}"));
+    No::new("invoice_reused", format!("the seller's invoice was already used {by}; an invoice is never paid twice"))
+}
+
+/// What is said of a seller that kept the money of a purchase; its id only to whom it is.
+pub(super) fn cooling_down(mine: Option<PurchaseId>) -> No {
+    let say = match mine {
+        Some(id) => format!(
+            "this seller took the money of {id} and asked for more instead of delivering; it is not paid again for 24 \
+             hours. Call fetch_paid with result_id {id} to ask for what was paid, free of charge"
+        ),
+        None => {
+            "this seller took money and asked for more instead of delivering; it is not paid again for 24 hours".into()
+        }
+    };
+    No::new("seller_cooling_down", say)
 }
 
 pub(super) fn gone() -> No {

@@ -9,6 +9,7 @@ pub mod discover_api;
 pub mod fetch_paid;
 pub mod get_balance;
 mod handed;
+pub mod http;
 mod page;
 mod prompts;
 mod resources;
@@ -16,8 +17,13 @@ pub mod schema;
 pub mod set_budget;
 mod stdio;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+pub(crate) use http::bearer::make as new_token;
+pub use http::{HttpOptions, serve_http};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -31,14 +37,15 @@ use rmcp::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 pub use stdio::serve_stdio;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     ledger::PurchaseId,
     purchase::{Caller, Purse},
 };
 use approval::{Answer, Approval, Channel, Question, Unopened};
-use handed::Handed;
+use handed::{Exchange, Handed};
+use http::metrics::Metrics;
 use page::Picture;
 
 /// What a host tells its model about us, before any tool is loaded.
@@ -52,6 +59,14 @@ pub struct Server {
     caller: Caller,
     handed: Handed,
     approval: Approval,
+    over_http: Option<OverHttp>,
+}
+
+/// What only agents that come over HTTP have: how many calls they may make at once, and what counts them.
+#[derive(Clone)]
+struct OverHttp {
+    calls: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 /// What a tool gives back: text for the model, facts for programs.
@@ -105,7 +120,12 @@ impl Server {
     pub fn new(purse: Purse, caller: Caller) -> Server {
         let handed = Handed::new(purse.clone());
         let approval = Approval::new(purse.config().waits.person);
-        Server { purse, caller, handed, approval }
+        Server { purse, caller, handed, approval, over_http: None }
+    }
+
+    /// The same for an agent that comes over HTTP.
+    fn over_http(self, calls: Arc<Semaphore>, metrics: Arc<Metrics>) -> Server {
+        Server { over_http: Some(OverHttp { calls, metrics }), ..self }
     }
 
     /// One call of a tool, with the person's word where it needs one and the host can get it.
@@ -242,6 +262,20 @@ fn arguments<T: DeserializeOwned, O: Refusal>(arguments: Value) -> Result<T, Sai
         .map_err(|e| Said::wrong::<O>("bad_arguments", format!("Nothing was paid: the arguments are wrong ({e}).")))
 }
 
+/// The answer to a call beyond what one agent may have under way.
+fn too_many_calls(tool: &str) -> CallToolResponse {
+    let say = "Nothing was paid: too many calls of this agent are under way. Wait for one of them, then call again.";
+    let said = match tool {
+        "discover_api" => Said::wrong::<discover_api::Output>("busy", say),
+        "get_balance" => Said::wrong::<get_balance::Output>("busy", say),
+        "set_budget" => Said::wrong::<set_budget::Output>("busy", say),
+        _ => Said::wrong::<fetch_paid::Output>("busy", say),
+    };
+    let mut result = CallToolResult::error(said.blocks.into_iter().map(ContentBlock::text).collect());
+    result.structured_content = Some(said.structured);
+    result.into()
+}
+
 /// Sends progress from the first second on: at every change, and every eight seconds.
 fn report_progress(context: &RequestContext<RoleServer>, mut news: watch::Receiver<String>) {
     let Some(token) = context.meta.get_progress_token() else { return };
@@ -291,6 +325,13 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let over_http = self.over_http.as_ref();
+        let _permit = match over_http.map(|o| o.calls.clone().try_acquire_owned()) {
+            Some(Err(_)) => return Ok(too_many_calls(&request.name)),
+            Some(Ok(permit)) => Some(permit),
+            None => None,
+        };
+        let _counted = over_http.map(|o| o.metrics.call());
         let (teller, news) = watch::channel(String::new());
         report_progress(&context, news);
         let name = request.name.clone();
@@ -308,7 +349,10 @@ impl ServerHandler for Server {
             None => return Err(ErrorData::invalid_params(format!("there is no tool named {name:?}"), None)),
         };
         if let Some(id) = said.hands_over.filter(|_| !context.ct.is_cancelled()) {
-            self.handed.expect(&context.id, id);
+            self.handed.expect(Exchange::of(&context.extensions), &context.id, id);
+        }
+        if let Some(o) = over_http {
+            o.metrics.called(&name, said.is_error);
         }
         let mut content: Vec<ContentBlock> = said.blocks.into_iter().map(ContentBlock::text).collect();
         if let Some(picture) = said.picture {

@@ -63,7 +63,7 @@ pub async fn serve_stdio(server: Server) -> io::Result<()> {
 }
 
 /// Waits for the signals that ask a process to stop.
-async fn stop() {
+pub(super) async fn stop() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

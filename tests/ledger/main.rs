@@ -1,5 +1,6 @@
 //! The ledger from outside, through its public face: one file a subject.
 
+mod agents;
 mod book;
 mod budgets;
 mod earlier;

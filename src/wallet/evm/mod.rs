@@ -171,7 +171,6 @@ impl EvmWallet {
             nonce: nonce.nonce,
         };
         let signed = self.key.sign(authorization, &transfer.token);
-        net.forget_balance();
         let wire = serde_json::to_vec(&signed).map_err(|_| WalletError::Setup("it could not be written".into()))?;
         Ok(Prepared { wire, resend_until: *valid_before })
     }

@@ -1,24 +1,29 @@
-// The MCP Inspector's command line, strict about schemas, in both of MCP's eras.
+// The MCP Inspector's command line, strict about schemas, in both of MCP's eras and over every transport.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { homeOf, serve } from './serve.mjs';
 
 const inspector = fileURLToPath(new URL('./node_modules/.bin/mcp-inspector', import.meta.url));
 const seller = process.env.PEER_SELLER;
 
-for (const era of ['legacy', 'modern']) {
-  const home = `${process.env.PEER_HOME}/${era}`;
-  mkdirSync(home, { mode: 0o700 });
-  copyFileSync(`${process.env.PEER_HOME}/wallet.nwc`, `${home}/wallet.nwc`);
+for (const [over, era] of [['stdio', 'legacy'], ['stdio', 'modern'], ['http', 'legacy'], ['http', 'modern'], ['sse', 'legacy']]) {
+  const home = homeOf(`${over}-${era}`);
+  const door = over === 'stdio' ? undefined : await serve(home);
+  const header = door ? ['--header', `Authorization: Bearer ${door.token}`] : [];
+  const target = {
+    stdio: () => ['-e', `BURSAR_HOME=${home}`, '-e', 'BURSAR_ALLOW_LOOPBACK=1', process.env.PEER_BURSAR, 'serve'],
+    http: () => ['--transport', 'http', '--server-url', door.mcp.href, ...header],
+    sse: () => ['--transport', 'sse', '--server-url', door.sse.href, ...header],
+  }[over]();
   const inspect = (expected, ...args) => {
     const done = spawnSync(
       process.execPath,
-      [inspector, '--cli', '--protocol-era', era, '-e', `BURSAR_HOME=${home}`, '-e', 'BURSAR_ALLOW_LOOPBACK=1',
-        process.env.PEER_BURSAR, 'serve', '--format', 'json', ...args],
+      [inspector, '--cli', '--protocol-era', era, ...target, '--format', 'json', ...args],
       { encoding: 'utf8', timeout: 60_000 },
     );
-    assert.equal(done.status, expected, `${era} ${args.join(' ')}\n${done.stdout}\n${done.stderr}`);
+    const said = `${over} ${era} ${args.join(' ')}\n${done.stdout}\n${done.stderr}`;
+    assert.equal(done.status, expected, said);
     return done;
   };
   const call = (expected, tool, args) => inspect(
@@ -35,5 +40,6 @@ for (const era of ['legacy', 'modern']) {
   assert.match(call(5, 'set_budget', { scope: 'purchase', limit: '900 sat' }), /needs_a_person/);
   assert.match(inspect(0, '--method', 'resources/read', '--uri', 'bursar://audit').stdout, /delivered/);
   assert.match(inspect(0, '--method', 'prompts/list').stdout, /audit/);
-  console.log(`inspector ${era}: strict list, one purchase, one token`);
+  console.log(`inspector ${era} over ${over}: strict list, one purchase, one token`);
+  await door?.close();
 }

@@ -1,12 +1,19 @@
-"""The official Python SDK buys once and opens the seller's door a second time with the token, in both of MCP's eras."""
+"""The official Python SDK buys once and opens the seller's door a second time with the token, in both of MCP's eras, over
+standard input and output, streamable HTTP and the older HTTP+SSE."""
 
 import asyncio
+import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 
+import httpx2 as httpx
 from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 SELLER = os.environ["PEER_SELLER"]
 TOOLS = ["discover_api", "fetch_paid", "get_balance", "set_budget"]

@@ -1,53 +1,78 @@
-// The TypeScript SDK of the first generation, which most hosts are built on: it speaks the handshake only.
+// The TypeScript SDK of the first generation, which most hosts are built on: it speaks the handshake only. Over every
+// transport it has: standard input and output, streamable HTTP, and the older HTTP+SSE.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { homeOf, serve } from './serve.mjs';
 
 const seller = process.env.PEER_SELLER;
-const client = new Client({ name: 'peer-ts-v1', version: '1.0.0' }, { capabilities: {} });
-await client.connect(new StdioClientTransport({
-  command: process.env.PEER_BURSAR,
-  args: ['serve'],
-  env: { BURSAR_HOME: process.env.PEER_HOME, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH },
-}));
+for (const over of ['stdio', 'http', 'sse']) {
+  const home = homeOf(over);
+  writeFileSync(`${home}/config.toml`, '[approval]\nabove = { sat = "900" }\n', { mode: 0o600 });
+  const door = over === 'stdio' ? undefined : await serve(home);
+  const transport = {
+    stdio: () => new StdioClientTransport({
+      command: process.env.PEER_BURSAR,
+      args: ['serve'],
+      env: { BURSAR_HOME: home, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH },
+    }),
+    http: () => new StreamableHTTPClientTransport(door.mcp, { requestInit: { headers: door.headers } }),
+    sse: () => new SSEClientTransport(door.sse, { requestInit: { headers: door.headers } }),
+  }[over];
+  const client = new Client({ name: 'peer-ts-v1', version: '1.0.0' }, { capabilities: { elicitation: {} } });
+  let asked = 0;
+  client.setRequestHandler(ElicitRequestSchema, async () => {
+    asked += 1;
+    return { action: 'accept', content: { approve: true } };
+  });
+  await client.connect(transport());
 
-const call = async (name, args, outcome) => {
-  const result = await client.callTool({ name, arguments: args });
-  if (outcome) assert.equal(result.structuredContent.outcome, outcome, JSON.stringify(result));
-  assert.ok(result.content[0].text.length > 0);
-  return result;
-};
+  const call = async (name, args, outcome) => {
+    const result = await client.callTool({ name, arguments: args });
+    if (outcome) assert.equal(result.structuredContent.outcome, outcome, JSON.stringify(result));
+    assert.ok(result.content[0].text.length > 0);
+    return result;
+  };
 
-const { tools } = await client.listTools();
-assert.deepEqual(tools.map((t) => t.name), ['discover_api', 'fetch_paid', 'get_balance', 'set_budget']);
-assert.equal(tools[3]._meta['anthropic/requiresUserInteraction'], true);
-const balance = await call('get_balance', {});
-assert.match(balance.structuredContent.wallets[0].balance, / sat$/);
-await call('set_budget', { scope: 'purchase', limit: '500 sat' }, 'set');
-await call('discover_api', { url: `${seller}/v1/rates` }, 'quoted');
-const bought = await call('fetch_paid', { url: `${seller}/v1/rates` }, 'bought');
-assert.equal(bought.structuredContent.paid_now, '21 sat');
-assert.match(bought.content[0].text, /^Paid 21 sat/);
-await call('fetch_paid', { url: `${seller}/v1/rates` }, 'token');
-assert.equal((await call('fetch_paid', { nonsense: 1 })).isError, true);
-// A long answer comes in pages, and the pages are the whole of it.
-let text = '';
-let page = (await call('fetch_paid', { url: `${seller}/v1/large` }, 'bought')).structuredContent.result;
-for (;;) {
-  text += page.text_unverified;
-  if (page.next_offset === undefined) break;
-  page = (await call('fetch_paid', { result_id: page.result_id, offset: page.next_offset }, 'stored')).structuredContent.result;
+  const { tools } = await client.listTools();
+  assert.deepEqual(tools.map((t) => t.name), ['discover_api', 'fetch_paid', 'get_balance', 'set_budget']);
+  assert.equal(tools[3]._meta['anthropic/requiresUserInteraction'], true);
+  const balance = await call('get_balance', {});
+  assert.match(balance.structuredContent.wallets[0].balance, / sat$/);
+  await call('set_budget', { scope: 'purchase', limit: '500 sat' }, 'set');
+  // A raise is put to the person, who says yes here.
+  await call('set_budget', { scope: 'purchase', limit: '600 sat' }, 'set');
+  assert.equal(asked, 1);
+  await call('discover_api', { url: `${seller}/v1/rates` }, 'quoted');
+  const bought = await call('fetch_paid', { url: `${seller}/v1/rates` }, 'bought');
+  assert.equal(bought.structuredContent.paid_now, '21 sat');
+  assert.match(bought.content[0].text, /^Paid 21 sat/);
+  await call('fetch_paid', { url: `${seller}/v1/rates` }, 'token');
+  assert.equal((await call('fetch_paid', { nonsense: 1 })).isError, true);
+  // A long answer comes in pages, and the pages are the whole of it.
+  let text = '';
+  let page = (await call('fetch_paid', { url: `${seller}/v1/large` }, 'bought')).structuredContent.result;
+  for (;;) {
+    text += page.text_unverified;
+    if (page.next_offset === undefined) break;
+    page = (await call('fetch_paid', { result_id: page.result_id, offset: page.next_offset }, 'stored')).structuredContent.result;
+  }
+  assert.equal(JSON.parse(text).lines.length, 2600);
+  // A client that gives up and asks again pays once.
+  const impatient = { url: `${seller}/v1/dynamic/impatient` };
+  await assert.rejects(client.callTool({ name: 'fetch_paid', arguments: impatient }, undefined, { timeout: 1 }));
+  const again = await call('fetch_paid', impatient);
+  assert.ok(['bought', 'stored'].includes(again.structuredContent.outcome), JSON.stringify(again));
+  const audit = JSON.parse((await client.readResource({ uri: 'bursar://audit' })).contents[0].text);
+  const paid = audit.rows.filter((r) => r.state === 'delivered');
+  assert.equal(paid.length, 3, JSON.stringify(audit));
+  assert.equal((await client.listPrompts()).prompts.length, 1);
+  await assert.rejects(client.readResource({ uri: 'bursar://nothing' }));
+  console.log(`ts-v1 ${client.getServerVersion().version} over ${over}: three purchases, one token, one yes`);
+  await client.close();
+  await door?.close();
 }
-assert.equal(JSON.parse(text).lines.length, 2600);
-// A client that gives up and asks again pays once.
-const impatient = { url: `${seller}/v1/dynamic/impatient` };
-await assert.rejects(client.callTool({ name: 'fetch_paid', arguments: impatient }, undefined, { timeout: 1 }));
-const again = await call('fetch_paid', impatient);
-assert.ok(['bought', 'stored'].includes(again.structuredContent.outcome), JSON.stringify(again));
-const audit = JSON.parse((await client.readResource({ uri: 'bursar://audit' })).contents[0].text);
-const paid = audit.rows.filter((r) => r.state === 'delivered');
-assert.equal(paid.length, 3, JSON.stringify(audit));
-assert.equal((await client.listPrompts()).prompts.length, 1);
-await assert.rejects(client.readResource({ uri: 'bursar://nothing' }));
-console.log(`ts-v1 ${client.getServerVersion().version}: three purchases, one token`);
-await client.close();

@@ -17,8 +17,8 @@ usd = { purchase = "10", session = "1000", day = "1000" }
 usd = { purchase = "10", session = "1000", day = "1000" }
 
 [waits]
-answer = 6
-exit = 2
+answer = 4
+exit = 1
 `;
 
 // Micro-dollars of "0.001 usd"; what is absent is nothing.
@@ -28,10 +28,12 @@ export const units = (amount) => {
   return Number(whole) * 1_000_000 + Number(part.padEnd(6, '0'));
 };
 
+const parent = process.env.PEER_HOME ?? mkdtempSync(`${tmpdir()}/bursar-x402-`);
+if (!process.env.PEER_HOME) process.on('exit', () => rmSync(parent, { recursive: true, force: true }));
+
 // A home that holds a key and knows the chain, and the servers and reports on it.
-export function makePurse(rpc, key) {
-  const parent = process.env.PEER_HOME ?? mkdtempSync(`${tmpdir()}/bursar-x402-`);
-  const home = `${parent}/x402`;
+export function makePurse(rpc, key, name) {
+  const home = `${parent}/x402-${name}`;
   mkdirSync(home, { mode: 0o700 });
   writeFileSync(`${home}/config.toml`, CONFIG(rpc), { mode: 0o600 });
   writeFileSync(`${home}/evm.key`, `${key}\n`, { mode: 0o600 });
@@ -45,9 +47,6 @@ export function makePurse(rpc, key) {
     },
     async verify() {
       await run(process.env.PEER_BURSAR, ['audit', 'verify'], { env });
-    },
-    remove() {
-      if (!process.env.PEER_HOME) rmSync(parent, { recursive: true, force: true });
     },
   };
 }
@@ -79,7 +78,7 @@ async function serve(env) {
   const request = (method, params) => new Promise((done, fail) => {
     if (ended) return fail(new Error(`the server ended: ${log}`));
     const id = next++;
-    // It answers within 6 s here, and within 45 s anywhere.
+    // It answers within 4 s here, and within 45 s anywhere.
     const late = setTimeout(() => fail(new Error(`no answer to ${method} ${JSON.stringify(params)} in 60 s`)), 60_000);
     waiting.set(id, ({ error, result }) => {
       clearTimeout(late);
@@ -115,10 +114,7 @@ async function serve(env) {
 // What the ledger says of the purchases of these paths: how many, what left, what is still held.
 export const booked = (audit, ...paths) => {
   const rows = audit.rows.filter(({ purchase, path }) => purchase && paths.includes(path.replace(/^[A-Z]+ /, '')));
-  return { count: rows.length, states: rows.map(({ state }) => state).join(', ') || 'nothing', ...sums(rows) };
-};
-
-export const sums = (rows) => {
-  const sum = (field) => rows.reduce((total, row) => total + (row.purchase ? units(row[field]) : 0), 0);
-  return { paid: sum('paid') + sum('fee'), held: sum('held') };
+  const sum = (field) => rows.reduce((total, row) => total + units(row[field]), 0);
+  const states = rows.map(({ state }) => state).join(', ') || 'nothing';
+  return { count: rows.length, states, paid: sum('paid') + sum('fee'), held: sum('held') };
 };

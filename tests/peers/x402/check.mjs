@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { bench } from './bench.mjs';
-import { booked, makePurse, sums, units } from './bursar.mjs';
+import { booked, makePurse, units } from './bursar.mjs';
 import { hazards, hazardsOfSdk } from './hazards.mjs';
 import { checkLab } from './lab_check.mjs';
 import { buyer, moved, startLab } from './world.mjs';
@@ -26,7 +26,7 @@ if (process.env.PEER_X402_LAB_ONLY === '1') {
   process.exit(0);
 }
 
-const purse = makePurse(lab.rpc, key);
+const purse = makePurse(lab.rpc, key, 'main');
 const bursar = await purse.serve();
 const balance = await bursar.call('get_balance', {});
 console.log(`x402: get_balance says: ${balance.content[0].text.split('\n')[0]}`);
@@ -67,16 +67,12 @@ assert.equal(after.sum, sum + 4 * 10_000 + 5_000_000);
 assert.equal(units(paid(await purse.audit()).spent), after.sum);
 
 const theirs = await hazardsOfSdk(lab, sdkKey);
-const wrong = await hazards(lab, address, purse, bursar, theirs);
 await bursar.end();
-const { transfers: all } = await lab.chain(address);
-const end = moved(all);
-const books = sums((await purse.audit()).rows);
-console.log(`x402: in the end ${end.count} transfers of ${end.sum} units; the ledger has ${books.paid}, and holds ${books.held}`);
-if (books.paid > end.sum || end.sum > books.paid + books.held) wrong.push('the ledger and the chain do not agree in the end');
-if (new Set(all.map(({ nonce }) => nonce)).size !== all.length) wrong.push('a nonce was used twice');
 await purse.verify();
-purse.remove();
+const wrong = await hazards(lab, key, address, theirs);
+const { transfers: all } = await lab.chain(address);
+console.log(`x402: in the end Bursar made ${all.length} transfers of ${moved(all).sum} units`);
+if (new Set(all.map(({ nonce }) => nonce)).size !== all.length) wrong.push('a nonce was used twice');
 await lab.end();
 for (const line of wrong) console.error(`x402: WRONG ${line}`);
 process.exit(wrong.length ? 1 : 0);

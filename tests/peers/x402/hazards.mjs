@@ -3,7 +3,7 @@
 import { wrapFetchWithPayment } from '@x402/fetch';
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { booked } from './bursar.mjs';
+import { booked, makePurse } from './bursar.mjs';
 import { buyer, moved } from './world.mjs';
 
 const CENT = 10_000;
@@ -102,9 +102,11 @@ export async function hazardsOfSdk(lab, key) {
   return found;
 }
 
-// Bursar's turn. Gives what was wrong, a line each.
-export async function hazards(lab, address, purse, bursar, theirs) {
+// Bursar's turn. Gives what was wrong, a line each. Every case has a purse of its own, because one that holds payments of
+// unknown outcome for a host risks no more of them, and all of this is one host.
+export async function hazards(lab, key, address, theirs) {
   const wrong = [];
+  const purse = (name) => makePurse(lab.rpc, key, name);
   const check = (name, work) => {
     try {
       work();
@@ -118,14 +120,21 @@ export async function hazards(lab, address, purse, bursar, theirs) {
     `x402: hazard ${rows.padEnd(5)} ${name}: ${outcomes}; moved ${count}x ${sum}; booked ${paid}, held ${held}, ${states}${more}`);
 
   for (const one of cases(lab)) {
+    const own = purse(`case${one.i}`);
+    const bursar = await own.serve();
     const put1 = await put(lab, address, 'own', one, (url) => bursar.fetchPaid({ url }));
-    const books = booked(await purse.audit(), ...put1.paths);
+    const books = booked(await own.audit(), ...put1.paths);
+    await bursar.end();
+    await own.verify();
     line(one.rows, one.name, put1.outcomes, put1, books, `; @x402/fetch moved ${theirs[one.name]}`);
     for (const { said } of put1.answers) console.log(`x402:     says: ${firstLine(said)}`);
     check(one.name, () => {
       assert.ok(put1.count <= one.most, `the money moved ${put1.count} times`);
       assert.equal(put1.elsewhere, 0, 'a payment was shown to another origin');
       assert.equal(put1.by[lab.pay_to.moved], undefined, 'the wrong payee was paid');
+      // A case that was never put shows nothing. What makes others pay twice must have made Bursar pay, once.
+      if (!put1.paths[1] && !one.elsewhere) assert.equal(books.count, 1, `there are ${books.count} purchases`);
+      if (one.twice) assert.equal(put1.count, 1, 'the money did not move');
       assert.ok(put1.sum <= CENT, `${put1.sum} moved for an offer of ${CENT}`);
       agree(books, put1.sum);
       if (put1.outcomes.endsWith('bought')) assert.equal(books.paid, put1.sum);
@@ -139,6 +148,8 @@ export async function hazards(lab, address, purse, bursar, theirs) {
   const all = (some) => Promise.all(some.map(async (url) => ({ url, ...await bursar.fetchPaid({ url }) })));
   let first;
   let second;
+  const racer = purse('racing');
+  const bursar = await racer.serve();
   await lab.misbehave({ racing: true });
   try {
     first = await all(urls);
@@ -147,26 +158,30 @@ export async function hazards(lab, address, purse, bursar, theirs) {
     await lab.misbehave();
   }
   const raced = moved((await lab.chain(address)).transfers.slice(before));
-  const books = booked(await purse.audit(), ...urls.map((url) => new URL(url).pathname));
+  const books = booked(await racer.audit(), ...urls.map((url) => new URL(url).pathname));
+  await bursar.end();
+  await racer.verify();
   const outcomes = [first, second].map((some) => some.map(({ outcome }) => outcome).join(' ') || 'none').join('; again: ');
   line('7', 'racing facilitator, 10 at once', outcomes, raced, books);
   check('racing', () => {
     assert.ok(raced.count <= 10, `10 purchases moved the money ${raced.count} times`);
-    assert.equal(books.count, 10);
+    assert.ok(books.count >= 2 && books.count <= 10, `there are ${books.count} purchases`);
     agree(books, raced.sum);
   });
 
-  // The process is killed while the seller has the payment, and at each place that a debug build knows. A new one is
-  // then asked for the same. Each of them is alone with the ledger for its purchase.
-  const points = ['before_w1', 'after_w1', 'before_pay', 'after_pay', 'after_w2', 'before_redeem', 'after_redeem', 'after_w3'];
+  // The process is killed while the seller has the payment, and at each place of an x402 purchase that a debug build
+  // knows. A new one is then asked for the same. Each of them is alone with the ledger for its purchase.
+  const points = ['before_w1', 'after_w1', 'before_pay', 'after_pay', 'after_w2', 'after_w3'];
   for (const [i, point] of [undefined, ...points].entries()) {
     const url = `${point ? lab.servers['express-v2'] : lab.proxies['express-v2']}/item/pause-killed${i}`;
     const since = (await lab.chain(address)).transfers.length;
-    const doomed = await purse.serve(point ? { BURSAR_KILL_POINT: point } : {});
-    const asked = doomed.fetchPaid({ url }).catch(() => ({ outcome: 'killed' }));
+    const own = purse(`killed${i}`);
+    const doomed = await own.serve(point ? { BURSAR_KILL_POINT: point } : {});
+    const { pause } = await lab.spoiled();
+    let answered = false;
+    const asked = doomed.fetchPaid({ url }).catch(() => ({ outcome: 'killed' })).finally(() => { answered = true; });
     if (!point) {
-      const { pause } = await lab.spoiled();
-      while ((await lab.spoiled()).pause === pause) await sleep(50);
+      while (!answered && (await lab.spoiled()).pause === pause) await sleep(50);
       await doomed.kill();
     }
     const { outcome } = await asked;
@@ -176,11 +191,12 @@ export async function hazards(lab, address, purse, bursar, theirs) {
       console.log(`x402: ${name}: ${outcome}; only a debug build dies there`);
       continue;
     }
-    const heir = await purse.serve();
+    const heir = await own.serve();
     const answer = await heir.fetchPaid({ url });
     await heir.end();
     const spent = moved((await lab.chain(address)).transfers.slice(since));
-    const ledger = booked(await purse.audit(), new URL(url).pathname);
+    const ledger = booked(await own.audit(), new URL(url).pathname);
+    await own.verify();
     line('1 4', name, answer.outcome, spent, ledger);
     console.log(`x402:     says: ${firstLine(answer.said)}`);
     check(name, () => {
