@@ -206,7 +206,8 @@ async fn of_all_dialects_on_one_answer_exactly_one_is_paid() {
     let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
     assert_eq!(told.outcome(), "bought", "{}", told.text());
     assert_eq!((world.spent_msat(), world.node().moved().len()), (PRICE, 1), "the cheapest, and only that");
-    assert_eq!(world.audit().await.len(), 1);
+    let rows = world.audit().await;
+    assert_eq!((rows.len(), rows[0].rail.as_str()), (1, "mpp lightning"));
     assert!(credentials(&seller).len() == 1 && seller.hits().iter().filter(|hit| hit.paid()).count() == 1);
     assert_eq!(money::states(&world).await, ["delivered"]);
     world.verify_money().await;
@@ -223,4 +224,53 @@ async fn hazard_6_the_budget_stops_a_row_of_challenges() {
     }
     assert!(world.spent_msat() <= 100_000, "{}", world.spent_msat());
     world.verify_money().await;
+}
+
+/// Facts 4, hazard 20: what is sent with the credential is the very request that the price was asked for.
+#[tokio::test]
+async fn hazard_20_the_paid_request_is_the_first_one_byte_for_byte() {
+    let world = World::new().await;
+    let seller = sour(&world, |_, _| Reply::ok(DATA)).await;
+    let body = "{ \"q\" :  \"caf\u{e9}\" }";
+    let ask = json!({ "url": seller.url("/a?x=1&x=2"), "method": "POST", "body": body });
+    let told = world.host().await.fetch(ask).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    let hits = seller.hits();
+    assert_eq!((hits.len(), hits[0].paid(), hits[1].paid()), (2, false, true));
+    assert_eq!((&hits[0].body, &hits[0].uri, &hits[0].method), (&hits[1].body, &hits[1].uri, &hits[1].method));
+    assert_eq!(hits[1].body, body.as_bytes());
+}
+
+/// A challenge ends before the invoice in it. Who says yes after that pays nothing, since nothing would open.
+#[tokio::test]
+async fn a_yes_that_comes_after_the_challenge_ended_pays_nothing() {
+    let world = World::with("[approval]\nabove = { sat = \"20\" }\n").await;
+    let node = world.node().clone();
+    let seller = Seller::start(move |hit| {
+        // A payment needs 20 s of what is left.
+        let ends = rfc3339(Clock::system().now_s() + 22);
+        let line = format!(r#"{}, expires="{ends}""#, line(&node, &format!("c{}", hit.n), PRICE));
+        Reply::status(402, "").header("www-authenticate", &line)
+    })
+    .await;
+    let host = world.host().await;
+    let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!(told.outcome(), "awaiting_approval", "{}", told.text());
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let (code, out, log) = world.run(&["approve", told.purchase()]).await;
+    assert_eq!(code, 0, "{out}{log}");
+    let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+    assert!(told.text().contains("too late"), "{}", told.text());
+    assert_eq!((world.spent_msat(), money::states(&world).await), (0, vec!["failed".to_owned()]));
+    world.verify_money().await;
+}
+
+/// RFC 3339, by way of the date that HTTP has.
+fn rfc3339(unix_s: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s);
+    let date = httpdate::fmt_http_date(at);
+    let parts: Vec<&str> = date.split(' ').collect();
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|m| *m == parts[2]).expect("a month") + 1;
+    format!("{}-{month:02}-{}T{}Z", parts[3], parts[1], parts[4])
 }

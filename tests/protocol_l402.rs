@@ -111,7 +111,7 @@ fn the_captures_are_understood() {
     let (_, negative) = capture(include_str!("data/402-captures/non-l402-scheme.json"));
     assert!(l402_offers(&negative).is_empty());
     let protocols: Vec<_> = negative.offers.iter().map(|o| (o.protocol, codes(o))).collect();
-    assert_eq!(protocols, [(Protocol::X402, vec!["no_terms"]), (Protocol::Mpp, vec!["unsupported"])]);
+    assert_eq!(protocols, [(Protocol::Mpp, vec!["unsupported"]), (Protocol::X402, vec!["no_terms"])]);
 }
 
 /// The one complete real token (l402.space, JSON and HMAC) names its invoice's hash.
@@ -171,9 +171,9 @@ fn several_dialects_in_one_answer_stay_apart() {
     );
     let challenge = answer(402, &[folded.as_bytes()], br#"{"x402Version":1,"accepts":[]}"#);
     let protocols: Vec<_> = challenge.offers.iter().map(|o| (o.protocol, o.is_payable())).collect();
-    let expected = [(Protocol::L402, true), (Protocol::X402, false), (Protocol::Mpp, false), (Protocol::Mpp, false)];
+    let expected = [(Protocol::L402, true), (Protocol::Mpp, false), (Protocol::Mpp, false), (Protocol::X402, false)];
     assert_eq!(protocols, expected);
-    assert!(challenge.offers[2].remarks[0].contains("tempo") && challenge.offers[3].remarks[0].contains("lightning"));
+    assert!(challenge.offers[1].remarks[0].contains("tempo") && challenge.offers[2].remarks[0].contains("lightning"));
     assert!(challenge.offers[1..].iter().all(|o| matches!(o.way, Way::Listed) && o.price.is_none()));
 }
 

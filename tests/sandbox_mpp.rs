@@ -95,7 +95,7 @@ impl Lab {
         Said {
             goods: answer.status == 200,
             failed: answer.status >= 500,
-            challenge: answer.challenges.iter().find_map(Pin::session).map(|terms| terms.challenge.clone()),
+            challenge: answer.challenges.iter().find_map(Pin::session).map(|terms| Box::new(terms.challenge.clone())),
             refund_sat: body["refundSats"].as_u64(),
         }
     }

@@ -462,8 +462,10 @@ pub fn read_with(seen: Seen<'_>, assets: &Assets) -> Challenge {
             challenge.notes.push("the body looks like JSON and is not sound; nothing in it was believed".into());
         }
         l402::read(&page, &mut challenge);
-        x402::read(&page, &mut challenge);
+        // Servers that write both for one price refuse other x402 clients more often than they refuse ours of MPP, and of
+        // two equal prices the first is taken.
         mpp::read(&page, &mut challenge);
+        x402::read(&page, &mut challenge);
     } else if page.listing.challenges.iter().any(|raw| ["L402", "LSAT", "Payment"].iter().any(|s| raw.is(s))) {
         let status = seen.status;
         challenge.notes.push(format!("a payment challenge came with status {status} instead of 402; it was not read"));

@@ -213,10 +213,16 @@ impl Purse {
     /// Why an approved purchase can no longer be paid, if so.
     fn too_late(&self, pin: &Pin, standing: &Standing) -> Option<String> {
         let now_s = self.0.clock.now_s();
-        if pin.transfer().is_some() {
+        let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
+        // A challenge may end long before the invoice in it, and then its credential opens nothing.
+        if let Pin::Mpp(pin) = pin
+            && let Some(objection) = pin.objections_at(now_s, &policy).into_iter().next()
+        {
+            return Some(objection.say);
+        }
+        if Rail::is_settled_by_seller(&standing.rail) {
             return standing.runs_out(now_s).then(|| "its price ran out".into());
         }
-        let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
         match pin.invoice().map(Invoice::read) {
             Some(Ok(invoice)) => invoice.objections(now_s, &policy).into_iter().next().map(|o| o.say),
             _ => Some("its invoice cannot be read back".into()),

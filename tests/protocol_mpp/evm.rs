@@ -180,3 +180,13 @@ fn whatever_this_wallet_cannot_sign_is_refused_with_its_reason() {
         assert_eq!(with(&set(path, value.clone())), [code], "{path} = {value}");
     }
 }
+
+/// Facts 4, hazard 16: a seller that lets its challenge live for years gets no signature that does.
+#[test]
+fn hazard_16_the_life_of_a_signature_is_not_the_sellers_choice() {
+    for expires in ["9999-12-31T23:59:59Z", "2027-11-18T11:16:40Z"] {
+        let offer = offer(&line_with("evm", "charge", &request(), &format!(r#", expires="{expires}""#)));
+        assert!(pin(&offer).transfer().unwrap().max_life_s <= 300);
+    }
+    const { assert!(bursar::evm::tempo::LONGEST_LIFE_S <= 30, "the chain itself takes no longer one") };
+}

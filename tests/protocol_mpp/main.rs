@@ -6,6 +6,7 @@ mod protocol_mint;
 
 mod evm;
 mod lightning;
+mod oracle;
 mod seller;
 mod session;
 mod shapes;

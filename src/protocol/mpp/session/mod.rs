@@ -104,7 +104,7 @@ enum Doing {
     /// A top-up is being paid.
     Paying { terms: Box<Terms> },
     /// A top-up is paid and shown.
-    ToppingUp { challenge: Challenge, preimage: Secret, tries: u32 },
+    ToppingUp { challenge: Box<Challenge>, preimage: Secret, tries: u32 },
     /// A close is shown.
     Closing { again: bool },
     /// Closed, by us or by the seller. A refund may come.
@@ -270,7 +270,7 @@ impl Session {
                 Effect::Rest
             }
 
-            (Doing::Asking, Input::Answered(said)) => self.top_up_asked(said.challenge.as_ref(), now_s),
+            (Doing::Asking, Input::Answered(said)) => self.top_up_asked(said.challenge.as_deref(), now_s),
             (Doing::Asking, Input::Unanswered) => {
                 self.doing = Doing::Waiting;
                 Effect::Rest
@@ -281,7 +281,7 @@ impl Session {
                 }
                 self.deposited_sat = self.deposited_sat.saturating_add(terms.deposit_sat);
                 let preimage = Secret::new(preimage.expose().to_ascii_lowercase());
-                self.doing = Doing::ToppingUp { challenge: terms.challenge, preimage, tries: 1 };
+                self.doing = Doing::ToppingUp { challenge: Box::new(terms.challenge), preimage, tries: 1 };
                 self.show(Action::TopUp, now_s)
             }
             (Doing::Paying { .. }, Input::NotPaid) => {
@@ -335,7 +335,7 @@ impl Session {
             (Action::Bearer, _) => (&self.cached, json!({ "action": "bearer", "sessionId": id, "preimage": preimage })),
             (Action::Close, _) => (&self.cached, json!({ "action": "close", "sessionId": id, "preimage": preimage })),
             (Action::TopUp, Doing::ToppingUp { challenge, preimage, .. }) => {
-                (challenge, json!({ "action": "topUp", "sessionId": id, "topUpPreimage": preimage.expose() }))
+                (&**challenge, json!({ "action": "topUp", "sessionId": id, "topUpPreimage": preimage.expose() }))
             }
             (Action::TopUp, _) => return None,
         };
@@ -431,13 +431,13 @@ impl Session {
         };
         if terms::is_session(challenge) && challenge.realm == self.key.realm && challenge.header_name().is_ok() && payee
         {
-            self.cached = challenge.clone();
+            self.cached = (**challenge).clone();
         }
     }
 
     /// Whether a challenge came along that may be shown.
     fn is_renewed(&self, said: &Said, now_s: u64) -> bool {
-        said.challenge.as_ref() == Some(&self.cached) && self.has_life(now_s)
+        said.challenge.as_deref() == Some(&self.cached) && self.has_life(now_s)
     }
 
     fn has_life(&self, now_s: u64) -> bool {

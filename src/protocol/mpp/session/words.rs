@@ -43,7 +43,7 @@ pub struct Said {
     /// Whether it is a failure of the seller's, which says nothing about the session.
     pub failed: bool,
     /// A challenge of `lightning/session` beside it.
-    pub challenge: Option<Challenge>,
+    pub challenge: Option<Box<Challenge>>,
     /// `refundSats` of its receipt or body, where it closes.
     pub refund_sat: Option<u64>,
 }
