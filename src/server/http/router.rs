@@ -122,7 +122,7 @@ impl Router {
             ("/mcp", _) => self.mcp(&agent, request).await,
             ("/sse", &Method::GET) if self.sse => match sse::open(&agent) {
                 Ok((exchange, response)) => (exchange, response, None),
-                Err(no) => return no,
+                Err(no) => return *no,
             },
             // Clients of the newer transport try this first, and take a 405 for "only the older one here".
             ("/sse", _) if self.sse => return not_allowed("GET"),
