@@ -1,6 +1,10 @@
 //! How long the wallet takes to answer, over the sandbox's own relay and wallet on this machine: `cargo bench --bench nwc`.
 //!
 //! Prints medians. Nothing here is asserted: a busy machine is not a defect.
+//!
+//! `cargo bench --bench nwc -- --pay-lines FILE` measures nothing itself: it pays the invoices that it reads from
+//! standard input, a line each, with the wallet whose connection string stands in the file, and writes a line when each
+//! is paid. So `tests/peers/latency` can time it beside another client, on that client's clock.
 
 use std::{
     sync::Arc,
@@ -8,15 +12,16 @@ use std::{
 };
 
 use bursar::{
-    clock::Clock,
     ledger::{Intent, PurchaseId},
-    money::Amount,
+    protocol::bolt11::Invoice,
     sandbox::{Sandbox, SandboxOptions, WalletOptions},
+    secret::Secret,
     wallet::{
         Bill, PaySaid, Wallet,
         nwc::{NwcOptions, NwcWallet, Scheme},
     },
 };
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const ROUNDS: usize = 100;
 
@@ -38,11 +43,20 @@ async fn info(client: &NwcWallet) -> Duration {
 
 async fn pay(sandbox: &Sandbox, client: &NwcWallet) -> Duration {
     let invoice = sandbox.node().invoice(1_000, "bench", 600).expect("an invoice");
-    let (price, fee_cap) = (Amount::msat(1_000).expect("an amount"), Amount::msat(10_000).expect("an amount"));
-    let expires_at = Clock::system().now_s() + 600;
-    let payment_hash = invoice.payment_hash.clone();
-    let bill = Bill::Bolt11 { invoice: invoice.bolt11, payment_hash, amount: price, expires_at, fee_cap };
     let began = Instant::now();
+    let said = pay_invoice(client, invoice.bolt11).await;
+    assert!(matches!(said, PaySaid::Settled { .. }), "{said:?}");
+    began.elapsed()
+}
+
+/// What a purchase asks of its wallet: the exact bytes, then their sending. What stands between the two, the ledger's
+/// commit, is no work of the wallet's.
+async fn pay_invoice(client: &NwcWallet, text: String) -> PaySaid {
+    let invoice = Invoice::read(&text).expect("an invoice that names its price");
+    let (price, fee_cap) = (invoice.amount, client.fee_cap(invoice.amount));
+    let expires_at = invoice.expires_s;
+    let payment_hash = invoice.payment_hash.clone();
+    let bill = Bill::Bolt11 { invoice: text, payment_hash, amount: price, expires_at, fee_cap };
     let prepared = client.prepare(&bill).await.expect("it can be signed");
     let intent = Intent {
         purchase: PurchaseId::random(),
@@ -61,9 +75,20 @@ async fn pay(sandbox: &Sandbox, client: &NwcWallet) -> Duration {
         pin: Vec::new(),
         wire: prepared.wire,
     };
-    let said = client.pay_intent(&intent, true).await;
-    assert!(matches!(said, PaySaid::Settled { .. }), "{said:?}");
-    began.elapsed()
+    client.pay_intent(&intent, true).await
+}
+
+/// Pays what it is told to until the lines end, over one connection that stays.
+async fn pay_lines(file: &str) {
+    let uri = std::fs::read_to_string(file).expect("a file with a wallet string");
+    let client = NwcWallet::new(&Secret::new(uri.trim()), NwcOptions::default()).expect("a wallet string");
+    // Waiting for a line leaves the runtime to the connection, as in a server that lives as long as its host.
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await.expect("a line") {
+        let said = pay_invoice(&client, line).await;
+        assert!(matches!(said, PaySaid::Settled { .. }), "{said:?}");
+        println!("paid");
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -84,6 +109,10 @@ fn elsewhere(options: SandboxOptions) -> Arc<Sandbox> {
 }
 
 fn main() {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--pay-lines");
+    if arguments.next().is_some() {
+        return runtime().block_on(pay_lines(&arguments.next().expect("--pay-lines FILE")));
+    }
     let here = runtime();
     for (name, methods) in [("core wallet", &[][..]), ("wallet with get_budget and pay", &["get_budget", "pay"])] {
         let wallet = WalletOptions { quota_msat: Some(1_000_000_000), ..WalletOptions::default() }.and_methods(methods);

@@ -20,7 +20,7 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
-use support::World;
+use support::{Reply, Seller, World, money, seller::opens, token_for};
 
 /// A terminal of 100 columns with one command in it.
 struct Terminal {
@@ -147,4 +147,64 @@ fn an_interrupted_paste_leaves_the_terminal_and_the_home_as_they_were() {
     let (status, _) = terminal.end();
     assert_eq!((status.code(), status.signal()), (Some(130), None));
     assert!(!dir.path().join("home").exists());
+}
+
+#[test]
+fn a_person_types_the_passphrase_of_a_keystore_unseen_and_is_shown_the_address_as_a_square() {
+    let dir = tempfile::tempdir().unwrap();
+    let envs = home(dir.path());
+    let type_it = |terminal: &mut Terminal, prompt: &str| {
+        terminal.until(|t| t.screen.contains(prompt) && !t.echoes());
+        terminal.ours.write_all(b"correct horse\n").unwrap();
+    };
+    let mut terminal = Terminal::run(&envs, &["wallet", "add", "evm", "--keystore"]);
+    type_it(&mut terminal, "New passphrase (it is not shown)");
+    type_it(&mut terminal, "The same again");
+    let (status, added) = terminal.end();
+    assert!(status.success() && added.contains("\u{2588}\u{2580}\u{2580}\u{2580}"), "{added}");
+    assert!(added.contains("It pays with USDC on base") && added.contains("No ETH is needed"), "{added}");
+    let address = added.split_whitespace().find(|word| word.starts_with("0x")).unwrap().to_lowercase();
+
+    let mut terminal = Terminal::run(&envs, &["wallet", "test"]);
+    type_it(&mut terminal, "evm.key (it is not shown)");
+    let (status, tested) = terminal.end();
+    assert!(status.success() && tested.contains(&format!("evm:{address}")), "{tested}");
+    assert!(!(added + &tested).contains("horse"));
+}
+
+/// A terminal is shown no binary, so nobody has what was bought: the next equal call gets it, and pays nothing.
+#[tokio::test]
+async fn a_binary_answer_that_a_terminal_was_not_shown_does_not_count_as_handed_over() {
+    let world = World::new().await;
+    let bytes = [&[0x89, b'P', b'N', b'G', 0xff, 0][..], &[7; 500]].concat();
+    let (node, sold) = (world.node().clone(), bytes.clone());
+    let seller = Seller::start(move |hit| match hit.credential() {
+        Some((_, preimage)) if opens(&node, &preimage) => {
+            Reply::status(200, sold.clone()).header("content-type", "image/png")
+        }
+        _ => {
+            let invoice = node.invoice(21_000, "a picture", 600).expect("an invoice");
+            Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+        }
+    })
+    .await;
+    let (envs, url) = (world.envs(), seller.url("/picture"));
+    let args = url.clone();
+    let fetch = move || Terminal::run(&envs, &["fetch", &args]).end();
+    let (status, screen) = tokio::task::spawn_blocking(fetch).await.unwrap();
+    assert!(status.success() && screen.contains("Paid 21 sat"), "{screen}");
+    let id = money::purchases(&world).await[0].purchase.clone().expect("an id");
+    assert!(screen.contains(&format!("bursar fetch -o FILE {id}")) && !screen.contains("PNG"), "{screen}");
+    let answered = async || {
+        let standing = world.ledger().find(id.parse().expect("an id")).await.expect("readable").expect("there");
+        standing.answered_ms.is_some()
+    };
+    assert!(!answered().await, "nobody has it");
+    let file = world.home().join("picture.png");
+    let (code, _, said) = world.run(&["fetch", "-o", &file.display().to_string(), &url]).await;
+    assert!(code == 0 && said.contains("Nothing was paid now"), "{said}");
+    assert_eq!(std::fs::read(&file).expect("a file"), bytes);
+    assert!(answered().await, "now somebody has");
+    assert_eq!(world.spent_msat(), 21_000);
+    world.verify_money().await;
 }

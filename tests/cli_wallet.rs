@@ -163,6 +163,7 @@ async fn test_says_what_the_wallet_allows_and_pays_nothing() {
     assert_eq!(code, 0, "{out}{err}");
     let tested = json_of(&out);
     assert_eq!(tested["outcome"], "ready");
+    let tested = &tested["wallets"][0];
     assert_eq!((&tested["world"], &tested["network"]), (&json!("test"), &json!("regtest")));
     assert_eq!((&tested["encryption"], &tested["balance"]), (&json!("nip44_v2"), &json!("100000 sat")));
     assert_eq!(tested["missing"], json!([]));
@@ -186,14 +187,16 @@ async fn test_names_the_rights_that_are_missing() {
     let (code, out, _) = world.run(&["wallet", "test", "--json"]).await;
     let tested = json_of(&out);
     assert_eq!((code, &tested["outcome"]), (1, &json!("limited")));
-    let missing: Vec<_> = tested["missing"].as_array().unwrap().iter().map(|m| m["method"].as_str().unwrap()).collect();
+    let missing: Vec<_> =
+        tested["wallets"][0]["missing"].as_array().unwrap().iter().map(|m| m["method"].as_str().unwrap()).collect();
     assert_eq!(missing, ["pay_invoice", "lookup_invoice"]);
 
     let world = World::with_options("", only(&["get_info", "pay_invoice", "list_transactions"])).await;
     let (code, out, _) = world.run(&["wallet", "test"]).await;
     let tested = json_of(&out);
     assert_eq!((code, &tested["outcome"]), (0, &json!("ready")));
-    let missing: Vec<_> = tested["missing"].as_array().unwrap().iter().map(|m| m["method"].as_str().unwrap()).collect();
+    let missing: Vec<_> =
+        tested["wallets"][0]["missing"].as_array().unwrap().iter().map(|m| m["method"].as_str().unwrap()).collect();
     assert_eq!(missing, ["get_balance"], "list_transactions can stand in for lookup_invoice");
 }
 

@@ -478,6 +478,35 @@ async fn a_document_of_another_host_is_put_on_the_one_that_answers() {
     assert!(stranger.hits().is_empty());
 }
 
+/// x402 facts 1.10: where no document describes an endpoint, its own terms may say what it takes.
+#[tokio::test]
+async fn an_endpoint_without_documents_is_described_by_its_own_x402_terms() {
+    let world = World::new().await;
+    let host = world.host().await;
+    let schema = json!({ "properties": { "input": { "properties": { "queryParams": { "required": ["city"],
+        "properties": { "city": { "type": "string", "description": "where <b>it</b> is" } } } } } } });
+    let input = json!({ "type": "http", "method": "GET", "queryParams": { "city": "Oslo" } });
+    let terms = json!({ "x402Version": 2, "extensions": { "bazaar": { "info": { "input": input }, "schema": schema } },
+        "accepts": [{ "scheme": "exact", "network": "eip155:8453", "amount": "10000", "maxTimeoutSeconds": 60,
+            "asset": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "extra": { "name": "USD Coin", "version": "2" },
+            "payTo": "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65" }] });
+    let terms = data_encoding::BASE64.encode(terms.to_string().as_bytes());
+    let seller = Seller::start(move |hit| match hit.uri.path() {
+        "/weather" => Reply::status(402, "{}").header("payment-required", &terms),
+        _ => Reply::status(404, "{}"),
+    })
+    .await;
+    let told = look(&host, json!({ "url": seller.url("/weather") })).await;
+    let endpoint = &told.facts()["endpoint"];
+    assert_eq!(endpoint["input"]["required"], json!(["city"]), "{}", told.text());
+    assert_eq!(endpoint["input"]["properties"]["city"], "string (query)");
+    assert_eq!(endpoint["fields_unverified"]["city"], "where it is");
+    assert_eq!(endpoint["url"], seller.url("/weather?city=Oslo"));
+    assert_eq!(told.facts()["offers"][0]["protocol"], "x402");
+    assert_eq!(told.facts()["offers"][0]["price"], "0.01 usd");
+    polite(&world, &seller);
+}
+
 #[tokio::test]
 async fn well_known_files_are_hints_where_there_is_no_description() {
     let world = World::new().await;

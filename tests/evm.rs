@@ -8,7 +8,9 @@ use bursar::{
         Address,
         assets::{Assets, CHAINS, Token, chain_named},
         eip3009::{Authorization, Signed, recover, sign},
-        hex, keccak256, unhex, word,
+        hex, keccak256,
+        permit2::{self, Permit, Permitted, Taking, Witness as PermitWitness},
+        unhex, word,
     },
     money::Currency,
 };
@@ -235,6 +237,61 @@ sol! {
     }
 }
 
+mod exact {
+    alloy_sol_types::sol! {
+        struct TokenPermissions { address token; uint256 amount; }
+        struct Witness { address to; uint256 validAfter; }
+        struct PermitWitnessTransferFrom {
+            TokenPermissions permitted;
+            address spender;
+            uint256 nonce;
+            uint256 deadline;
+            Witness witness;
+        }
+    }
+}
+
+mod upto {
+    alloy_sol_types::sol! {
+        struct TokenPermissions { address token; uint256 amount; }
+        struct Witness { address to; address facilitator; uint256 validAfter; }
+        struct PermitWitnessTransferFrom {
+            TokenPermissions permitted;
+            address spender;
+            uint256 nonce;
+            uint256 deadline;
+            Witness witness;
+        }
+    }
+}
+
+/// The specification's example names these contracts, and writes the nonce as a decimal or in hex.
+#[test]
+fn a_permit_is_read_as_the_specification_writes_it() {
+    let example = |nonce: &str| {
+        serde_json::json!({ "permitted": { "token": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "amount": "10000" },
+            "from": "0x857b06519E91e3A54538791bDbb0E22373e36b66",
+            "spender": "0x402085c248EeA27D92E8b30b2C58ed07f9E20001",
+            "nonce": nonce, "deadline": "1740672154",
+            "witness": { "to": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C", "validAfter": "1740672089" } })
+    };
+    let max = U256::MAX.to_string();
+    for nonce in ["33247007178036348590600198031289925668252061821958005840077069883511451257277", "0", max.as_str()] {
+        let permit: Permit = serde_json::from_value(example(nonce)).unwrap();
+        assert!(permit.is_for(&Taking::Exact) && !permit.is_for(&Taking::UpTo { facilitator: permit.from }));
+        assert_eq!(serde_json::to_value(&permit).unwrap(), example(nonce));
+    }
+    let in_hex = "0xf3746613c2d920b5fdabc0856f2aeb2d4f88ee6037b8cc5d04a71a4462f13480";
+    assert_eq!(hex(&serde_json::from_value::<Permit>(example(in_hex)).unwrap().nonce), in_hex);
+    let one_more = (U256::MAX / U256::from(10)).to_string() + "9";
+    for bad in ["", "-1", "+1", "01", "1.0", "0x1", one_more.as_str(), &"9".repeat(78), &"1".repeat(79)] {
+        assert!(serde_json::from_value::<Permit>(example(bad)).is_err(), "{bad}");
+    }
+    assert_eq!(permit2::CONTRACT.to_string(), "0x000000000022D473030F116dDEE9F6B43aC78BA3");
+    let up_to = Taking::UpTo { facilitator: permit2::CONTRACT };
+    assert_eq!(up_to.spender().to_string(), "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");
+}
+
 proptest! {
     /// The differential test: what is signed is what `alloy-sol-types` would sign, whatever the numbers and names.
     #[test]
@@ -263,6 +320,57 @@ proptest! {
         prop_assert_eq!(ours.digest(&token), theirs.eip712_signing_hash(&domain).0);
         prop_assert_eq!(Address(from).to_string(), OtherAddress::from(from).to_checksum(None));
         prop_assert_eq!(word(value), U256::from(value).to_be_bytes::<32>());
+    }
+
+    /// The same for Permit2, in both of its shapes.
+    #[test]
+    fn a_permit_has_the_digest_that_alloy_makes(
+        addresses in any::<[[u8; 20]; 5]>(), amount in any::<u64>(), nonce in any::<[u8; 32]>(), deadline in any::<u64>(),
+        valid_after in any::<u64>(), chain_id in any::<u64>(),
+    ) {
+        let [token, spender, from, to, facilitator] = addresses;
+        let ours = |facilitator: Option<Address>| Permit {
+            permitted: Permitted { token: Address(token), amount },
+            from: Address(from),
+            spender: Address(spender),
+            nonce,
+            deadline,
+            witness: PermitWitness { to: Address(to), facilitator, valid_after },
+        };
+        let domain = eip712_domain! {
+            name: "Permit2",
+            chain_id: chain_id,
+            verifying_contract: OtherAddress::from(permit2::CONTRACT.0),
+        };
+        prop_assert_eq!(permit2::separator(chain_id), domain.separator().0);
+        let exact_theirs = exact::PermitWitnessTransferFrom {
+            permitted: exact::TokenPermissions { token: OtherAddress::from(token), amount: U256::from(amount) },
+            spender: OtherAddress::from(spender),
+            nonce: U256::from_be_bytes(nonce),
+            deadline: U256::from(deadline),
+            witness: exact::Witness { to: OtherAddress::from(to), validAfter: U256::from(valid_after) },
+        };
+        prop_assert_eq!(ours(None).digest(chain_id), exact_theirs.eip712_signing_hash(&domain).0);
+        let upto_theirs = upto::PermitWitnessTransferFrom {
+            permitted: upto::TokenPermissions { token: OtherAddress::from(token), amount: U256::from(amount) },
+            spender: OtherAddress::from(spender),
+            nonce: U256::from_be_bytes(nonce),
+            deadline: U256::from(deadline),
+            witness: upto::Witness {
+                to: OtherAddress::from(to),
+                facilitator: OtherAddress::from(facilitator),
+                validAfter: U256::from(valid_after),
+            },
+        };
+        let upto_ours = ours(Some(Address(facilitator)));
+        prop_assert_eq!(upto_ours.digest(chain_id), upto_theirs.eip712_signing_hash(&domain).0);
+        let key = SecretKey::from_slice(&[7; 32]).unwrap();
+        let signed = upto_ours.sign(chain_id, &key);
+        let json = serde_json::to_value(&signed).unwrap();
+        prop_assert_eq!(&json["permit2Authorization"]["nonce"], &Value::String(U256::from_be_bytes(nonce).to_string()));
+        prop_assert_eq!(serde_json::from_value::<permit2::Signed>(json).unwrap(), signed.clone());
+        let account = bursar::evm::eip3009::address_of(&key.public_key(&bitcoin::secp256k1::Secp256k1::new()));
+        prop_assert_eq!(signed.signer(chain_id), Some(account));
     }
 
     /// Whatever is signed, its signer is found again, and `alloy-primitives` hashes alike.

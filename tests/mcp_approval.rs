@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use support::{Era, Host, Seller, Told, World};
+use support::{Era, Host, Seller, Told, World, money::held_msat, money::purchases, money::until};
 
 /// Above this a person is asked.
 const CONFIG: &str = "[approval]\nabove = { sat = \"50\" }";
@@ -17,7 +19,11 @@ struct Scene {
 
 impl Scene {
     async fn new(era: Era) -> Scene {
-        let world = World::with(CONFIG).await;
+        Scene::with(era, CONFIG).await
+    }
+
+    async fn with(era: Era, config: &str) -> Scene {
+        let world = World::with(config).await;
         let seller = Seller::honest(world.node(), 80_000, r#"{"data":"dear"}"#).await;
         let host = Host::start_with_forms(&world.envs(), era).await;
         Scene { world, seller, host, era }
@@ -44,6 +50,38 @@ impl Scene {
                 let asked = required["inputRequests"]["approval"]["params"].clone();
                 let told = self.retry(tool, arguments, &required["requestState"], answer).await;
                 (message(&asked), told)
+            }
+        }
+    }
+
+    /// Calls a tool, and nobody answers the question that comes until it no longer stands: the question as it came (an
+    /// `elicitation/create`, or an `input_required`), and what was said in the end, where anything is.
+    async fn call_and_never_answer(&self, tool: &str, arguments: Value) -> (Value, Option<Told>) {
+        match self.era {
+            Era::Handshake => {
+                let (_, told) = self.host.begin_call(tool, arguments).await;
+                let asked = self.host.asked().await.expect("the server asks");
+                assert_eq!(asked["method"], "elicitation/create", "{asked}");
+                let told = told.await.expect("an answer");
+                (asked, Some(Told { raw: told["result"].clone() }))
+            }
+            Era::Stateless => {
+                let required = self.host.call(tool, arguments).await.raw;
+                assert_eq!(required["resultType"], "input_required", "{required}");
+                let came = Instant::now();
+                until("the end of the question", async || came.elapsed() > STANDS + Duration::from_millis(2)).await;
+                (required, None)
+            }
+        }
+    }
+
+    /// The yes that comes after the question's end.
+    async fn answer_too_late(&self, tool: &str, arguments: Value, question: &Value) {
+        match self.era {
+            Era::Handshake => self.host.answer(question, yes()).await,
+            Era::Stateless => {
+                let told = self.retry(tool, arguments, &question["requestState"], yes()).await;
+                assert_eq!(told.facts()["code"], "stale_approval", "{}", told.text());
             }
         }
     }
@@ -126,6 +164,72 @@ async fn whatever_is_not_a_clear_yes_pays_nothing_and_the_terminal_still_can() {
             assert_eq!(scene.world.spent_msat(), 80_000);
             scene.world.verify_money().await;
         }
+    }
+}
+
+/// How long a question stands in [`UNANSWERED`].
+const STANDS: Duration = Duration::from_secs(2);
+/// The same limit, and a question that nobody answers is soon over.
+const UNANSWERED: &str = "[approval]\nabove = { sat = \"50\" }\n[waits]\nperson = 2";
+
+/// A host that takes the question and never answers it: time is no yes, and neither is a yes that comes after it. The
+/// money stays held, the ledger says for what, and a person can still say yes in the terminal.
+#[tokio::test]
+async fn a_question_that_nobody_answers_pays_nothing_and_the_terminal_still_can() {
+    for era in ERAS {
+        let scene = Scene::with(era, UNANSWERED).await;
+        let (question, told) = scene.call_and_never_answer("fetch_paid", scene.wish()).await;
+        if let Some(told) = told {
+            assert_eq!(told.outcome(), "awaiting_approval", "{era:?}: {}", told.text());
+            assert!(told.say().contains(&format!("bursar approve {}", told.purchase())), "{}", told.text());
+        }
+        scene.answer_too_late("fetch_paid", scene.wish(), &question).await;
+        let balance = scene.host.call("get_balance", json!({})).await;
+        assert_eq!(balance.facts()["awaiting_approval"].as_array().map(Vec::len), Some(1), "{}", balance.text());
+        assert_eq!((scene.world.spent_msat(), scene.world.asked_to_pay()), (0, 0), "{era:?}");
+        let rows = purchases(&scene.world).await;
+        assert_eq!(rows.iter().map(|row| row.state.as_str()).collect::<Vec<_>>(), ["awaiting_approval"], "{era:?}");
+        assert_eq!(held_msat(&scene.world, "").await, 90_000, "{era:?}: the price and the fee");
+        scene.world.verify_money().await;
+
+        let id = rows[0].purchase.clone().expect("an id");
+        let (code, _, error) = scene.world.run(&["approve", &id]).await;
+        assert_eq!(code, 0, "{error}");
+        let told = scene.host.fetch(scene.wish()).await;
+        assert_eq!((told.outcome(), told.purchase()), ("bought", id.as_str()), "{era:?}: {}", told.text());
+        assert_eq!((scene.world.spent_msat(), purchases(&scene.world).await.len()), (80_000, 1), "{era:?}");
+        scene.world.verify_money().await;
+    }
+}
+
+/// The same call again asks again, about the same purchase at the same price.
+#[tokio::test]
+async fn a_call_after_an_unanswered_question_asks_again_about_the_same_purchase() {
+    for era in ERAS {
+        let scene = Scene::with(era, UNANSWERED).await;
+        scene.call_and_never_answer("fetch_paid", scene.wish()).await;
+        let pinned = purchases(&scene.world).await;
+        let (_, told) = scene.buy(yes()).await;
+        assert_eq!(told.outcome(), "bought", "{era:?}: {}", told.text());
+        assert_eq!(Some(told.purchase()), pinned[0].purchase.as_deref(), "{era:?}");
+        let invoices = scene.seller.hits().iter().filter(|h| !h.paid()).count();
+        assert_eq!((scene.world.spent_msat(), invoices), (80_000, 1), "{era:?}");
+        scene.world.verify_money().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_that_nobody_agrees_to_stays_as_it_was() {
+    for era in ERAS {
+        let scene = Scene::with(era, UNANSWERED).await;
+        let raise = json!({ "scope": "session", "limit": "9000 sat" });
+        let (question, told) = scene.call_and_never_answer("set_budget", raise.clone()).await;
+        if let Some(told) = told {
+            assert_ne!(told.outcome(), "set", "{era:?}: {}", told.text());
+        }
+        scene.answer_too_late("set_budget", raise, &question).await;
+        let balance = scene.host.call("get_balance", json!({})).await;
+        assert_eq!(balance.facts()["budgets"][1]["limit"], "5000 sat", "{era:?}: {}", balance.text());
     }
 }
 

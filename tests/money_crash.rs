@@ -165,6 +165,25 @@ async fn what_was_sent_before_the_crash_is_only_looked_up() {
     world.verify_money().await;
 }
 
+/// What was paid and not redeemed is redeemed by the next process as soon as it has reason to look at the books, without
+/// anybody asking for it again.
+#[tokio::test]
+async fn what_was_paid_before_the_crash_is_redeemed_by_the_next_process() {
+    for point in ["after_w2", "before_redeem", "after_redeem"] {
+        let Crash { world, seller, purchase } = crash(point, Some("paid")).await;
+        let purchase = purchase.expect("an id");
+        let host = world.host().await;
+        host.call("get_balance", json!({})).await;
+        until_state(&world, &purchase, "delivered").await;
+        assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (PRICE, 1), "{point}");
+        let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+        assert_eq!((told.outcome(), told.purchase()), ("stored", purchase.as_str()), "{point}: {}", told.text());
+        assert_has_data(&told, point);
+        assert_eq!(world.spent_msat(), PRICE, "{point}");
+        world.verify_money().await;
+    }
+}
+
 /// Negative control: a buyer without a ledger, cut off at the same moment, pays a second time.
 #[tokio::test]
 async fn control_a_naive_buyer_killed_while_paying_pays_again() {

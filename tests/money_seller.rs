@@ -2,9 +2,12 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::future::join_all;
@@ -12,9 +15,9 @@ use futures_util::future::join_all;
 use bursar::sandbox::{JamieMode, PlayNode};
 use serde_json::json;
 use support::{
-    Hit, Naive, Reply, Seller, World, money,
+    Gate, Hit, Naive, Reply, Seller, World, money,
     seller::{opens, token_for},
-    until_answered,
+    until, until_answered,
 };
 
 const DATA: &str = r#"{"data":"a"}"#;
@@ -292,5 +295,121 @@ async fn a_broken_jamie_is_paid_once() {
     let again = host.fetch(call()).await;
     assert_eq!(again.outcome(), "undelivered", "{}", again.text());
     assert_eq!(world.node().moved().len(), 1);
+    world.verify_money().await;
+}
+
+/// Tokens that open only the path they were bought for; `odd` may answer a request that shows a token.
+async fn per_path(world: &World, odd: impl Fn(&Hit, usize) -> Option<Reply> + Send + Sync + 'static) -> Seller {
+    let node = world.node().clone();
+    let (sold, shown) = (Mutex::new(HashMap::<String, String>::new()), AtomicUsize::new(0));
+    Seller::start(move |hit| {
+        let path = hit.uri.path().to_owned();
+        if let Some((token, preimage)) = hit.credential() {
+            if sold.lock().unwrap().get(&token) == Some(&path) && opens(&node, &preimage) {
+                return Reply::ok(DATA);
+            }
+            if let Some(reply) = odd(hit, shown.fetch_add(1, Ordering::SeqCst)) {
+                return reply;
+            }
+        }
+        let invoice = node.invoice(PRICE, "l402", 600).expect("an invoice");
+        let token = token_for(&invoice.payment_hash);
+        sold.lock().unwrap().insert(token.clone(), path);
+        Reply::l402(&token, &invoice.bolt11)
+    })
+    .await
+}
+
+/// An error that a token met says nothing about what the token opens: when that path asks for money later, the token has
+/// not run out there, and still opens what it was bought for.
+#[tokio::test]
+async fn an_error_does_not_teach_that_a_token_opens_a_path() {
+    for status in [400, 404, 500] {
+        let world = World::new().await;
+        let seller = per_path(&world, move |_, n| (n == 0).then(|| Reply::status(status, "not now"))).await;
+        let host = world.host().await;
+        for (path, outcome) in [("/a", "bought"), ("/b", "token"), ("/b", "bought"), ("/a", "token"), ("/b", "token")] {
+            let told = host.fetch(json!({ "url": seller.url(path) })).await;
+            assert_eq!(told.outcome(), outcome, "{status} {path}: {}", told.text());
+            if outcome == "bought" {
+                until_answered(&world, told.purchase()).await;
+            }
+        }
+        assert_eq!(world.spent_msat(), 2 * PRICE, "{status}: once for each path");
+        world.verify_money().await;
+    }
+}
+
+/// A 403 or 401 to a token is a rejection: the bare request learns the price, and the token still opens its own path.
+#[tokio::test]
+async fn a_token_that_is_forbidden_elsewhere_is_not_shown_there_again() {
+    for status in [401, 403] {
+        let world = World::new().await;
+        let seller = per_path(&world, move |_, _| Some(Reply::status(status, "not with this one"))).await;
+        let host = world.host().await;
+        for (path, outcome) in [("/a", "bought"), ("/b", "bought"), ("/b", "token"), ("/a", "token")] {
+            let told = host.fetch(json!({ "url": seller.url(path) })).await;
+            assert_eq!(told.outcome(), outcome, "{status} {path}: {}", told.text());
+            if outcome == "bought" {
+                until_answered(&world, told.purchase()).await;
+            }
+        }
+        assert_eq!(world.spent_msat(), 2 * PRICE, "{status}: once for each path");
+        world.verify_money().await;
+    }
+}
+
+/// A free tier that is named and shut leads to the price; one that faults the request is the seller's answer.
+#[tokio::test]
+async fn a_free_tier_that_is_shut_leads_to_the_paid_offer() {
+    for (status, spent) in [(401, PRICE), (402, PRICE), (403, PRICE), (429, PRICE), (503, PRICE), (404, 0)] {
+        let world = World::new().await;
+        let node = world.node().clone();
+        let seller = Seller::start(move |hit| match hit.credential() {
+            Some((_, preimage)) if opens(&node, &preimage) => {
+                assert!(!hit.headers.contains_key("x-free-tier"), "what is paid for is not asked for free");
+                Reply::ok(DATA)
+            }
+            _ if hit.headers.contains_key("x-free-tier") && status != 402 => Reply::status(status, "shut"),
+            _ => Reply { body: br#"{"hint":"X-Free-Tier: true"}"#.to_vec(), ..asks(&node) }
+                .header("content-type", "application/json"),
+        })
+        .await;
+        let host = world.host().await;
+        let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+        let outcome = if spent > 0 { "bought" } else { "free" };
+        assert_eq!(told.outcome(), outcome, "{status}: {}", told.text());
+        let tried = seller.hits().iter().filter(|h| h.headers.contains_key("x-free-tier")).count();
+        assert_eq!((tried, world.spent_msat()), (1, spent), "{status}");
+        world.verify_money().await;
+    }
+}
+
+/// The seller answered and the ledger cannot write it down, for a moment: it is tried again, and the answer is not lost.
+#[tokio::test]
+async fn an_answer_that_the_ledger_cannot_take_at_once_is_recorded_a_moment_later() {
+    let world = World::new().await;
+    let gate = Gate::closed();
+    let (held, node) = (gate.clone(), world.node().clone());
+    let seller = Seller::start(move |hit| match hit.credential() {
+        Some((_, preimage)) if opens(&node, &preimage) => Reply::ok(DATA).behind(&held),
+        _ => asks(&node),
+    })
+    .await;
+    let host = world.host().await;
+    let (_, answer) = host.begin_call("fetch_paid", json!({ "url": seller.url("/a") })).await;
+    until("the paid request", async || seller.hits().iter().any(Hit::paid)).await;
+    let file = rusqlite::Connection::open(bursar::ledger::file(&world.home())).expect("the ledger's file");
+    let full = "CREATE TRIGGER full BEFORE INSERT ON result BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    file.execute_batch(full).expect("a trigger");
+    gate.open();
+    until("the first try", async || host.log.lock().unwrap().contains("could not be recorded yet")).await;
+    assert_eq!(money::states(&world).await, ["paid"]);
+    file.execute_batch("DROP TRIGGER full").expect("no trigger");
+    let told = support::Told { raw: answer.await.expect("an answer")["result"].clone() };
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    assert!(told.text().contains(DATA), "{}", told.text());
+    assert_eq!(money::states(&world).await, ["delivered"]);
+    assert_eq!((world.spent_msat(), seller.hits().iter().filter(|h| h.paid()).count()), (PRICE, 1));
     world.verify_money().await;
 }

@@ -226,6 +226,60 @@ async fn a_wallet_that_lies_and_settles_later_is_recorded_late_and_frozen_until_
     }
 }
 
+/// A wallet that says "on its way", or "settled" without proof, of what it said had failed is not believed again: it is
+/// frozen until a person looked, even when it takes its words back.
+#[tokio::test]
+async fn a_wallet_that_contradicts_its_own_no_is_frozen_until_a_person_looks() {
+    for contradiction in [LookupSaid::Pending, LookupSaid::NoPreimage] {
+        let (world, seller, host) = shop("").await;
+        let no = Behaviour::lies("QUOTA_EXCEEDED", Money::Held).then_lookup(LookupSaid::NotFound);
+        world.wallet().next(no);
+        let failed = buy(&host, &seller).await;
+        assert_eq!(failed.outcome(), "failed", "{}", failed.text());
+        let hash = pinned_hash(&world, failed.purchase()).await;
+        let next = async || host.fetch(json!({ "url": seller.url("/b") })).await;
+        for said in [contradiction, LookupSaid::Failed] {
+            assert!(world.wallet().set_lookup(&hash, said));
+            let told = next().await;
+            assert_eq!(
+                (told.outcome(), &told.facts()["code"]),
+                ("refused", &json!("wallet_frozen")),
+                "{}",
+                told.text()
+            );
+            assert!(told.say().contains(&format!("bursar approve {}", failed.purchase())), "{}", told.say());
+            assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (0, 1), "{said:?}");
+        }
+        assert_eq!(money::states(&world).await, ["failed"]);
+        world.verify_money().await;
+        let (code, out, log) = world.run(&["approve", failed.purchase()]).await;
+        assert!(code == 0 && out.contains("may pay again"), "{out}{log}");
+        let told = next().await;
+        assert_eq!(told.outcome(), "bought", "{}", told.text());
+        assert_eq!(world.spent_msat(), PRICE);
+        world.verify_money().await;
+    }
+}
+
+/// While money may still leave, no person's word closes a payment of unknown outcome.
+#[tokio::test]
+async fn a_payment_that_may_still_leave_cannot_be_denied() {
+    let (world, seller, host) = shop(QUICK).await;
+    world.wallet().next(Behaviour { reply: ReplySaid::Nothing, ..Behaviour::holds() });
+    let told = buy(&host, &seller).await;
+    assert_eq!(told.outcome(), "pending", "{}", told.text());
+    let (code, out, log) = world.run(&["deny", told.purchase()]).await;
+    assert!(code != 0 && log.contains("it is unknown"), "{out}{log}");
+    assert_eq!((held_msat(&world, "").await, world.spent_msat()), (HELD, 0));
+    assert_eq!(money::states(&world).await, ["unknown"]);
+    for hash in world.wallet().in_flight() {
+        assert!(world.wallet().release(&hash));
+    }
+    until_state(&world, told.purchase(), "delivered").await;
+    assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (PRICE, 1));
+    world.verify_money().await;
+}
+
 /// A17, hazard 7: whatever is not the preimage never reaches the seller; the lookup gives the true one.
 #[tokio::test]
 async fn a_false_preimage_never_reaches_the_seller() {

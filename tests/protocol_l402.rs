@@ -237,7 +237,7 @@ fn a_declared_price_that_differs_from_the_invoice_refuses() {
     assert_eq!(codes(only(&challenge)), ["amount_mismatch"]);
     assert_eq!(only(&challenge).price.unwrap().to_string(), "1000000 sat", "the price is the invoice's");
     let mpp = line(r#"Payment id="1", method="lightning", intent="charge", request="eyJhbW91bnQiOiIxIn0""#);
-    assert!(mpp.offers.iter().all(|o| !o.is_payable() && o.price.is_none()), "not before MPP is read");
+    assert!(mpp.offers.iter().all(|o| !o.is_payable() && o.price.is_none()), "without an invoice there is no price");
 
     let mint = Mint::sat(21);
     let header = bound_line(&mint);

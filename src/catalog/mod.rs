@@ -9,13 +9,16 @@
 //! Nothing here pays, knows a wallet, or believes anybody: every text is a stranger's and is cleaned, every price is a
 //! hint (the 402 of the endpoint itself is the price), and a document that cannot be read is a note and no error.
 
+mod bazaar;
 mod documents;
 mod endpoint;
+pub mod index;
 mod openapi;
 mod place;
 mod pointer;
 mod price;
 mod prose;
+pub mod refresh;
 mod well_known;
 
 use http::{HeaderMap, Method};
@@ -63,6 +66,10 @@ pub enum Flag {
     NotProbed,
     /// The payment is a deposit, and calls are taken from it.
     CreditModel,
+    /// The host's name looks like that of a known seller, and is another.
+    LookalikeHost,
+    /// One price for very many items at once: near it stands the same for one item at a small part of the price.
+    Batch,
 }
 
 /// What a seller's documents say of a host or an endpoint.

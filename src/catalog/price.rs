@@ -22,6 +22,12 @@ pub enum Basis {
     WellKnown,
     /// The seller's prose.
     Listed,
+    /// A pack that comes with the program.
+    Bundled,
+    /// A public catalogue.
+    Catalog,
+    /// What it asked when it was last seen here.
+    SeenHere,
 }
 
 impl Basis {
@@ -32,6 +38,9 @@ impl Basis {
             Basis::Openapi => "openapi",
             Basis::WellKnown => "well_known",
             Basis::Listed => "listed",
+            Basis::Bundled => "bundled",
+            Basis::Catalog => "catalog",
+            Basis::SeenHere => "seen_here",
         }
     }
 }
@@ -80,10 +89,16 @@ fn base_units(asset: &str, text: &str) -> Option<Amount> {
     let amount = match lower.as_str() {
         "sat" | "sats" => Amount::msat(units.checked_mul(1000)?)?,
         "msat" | "msats" => Amount::msat(units)?,
-        _ if USDC.iter().any(|known| *known == asset || *known == lower) => Amount::new(Currency::Usd, units)?,
+        _ if is_usdc(asset) => Amount::new(Currency::Usd, units)?,
         _ => return None,
     };
     sane(amount)
+}
+
+/// Whether an asset is USDC on a main network.
+pub(super) fn is_usdc(asset: &str) -> bool {
+    let lower = asset.to_ascii_lowercase();
+    USDC.iter().any(|known| *known == asset || *known == lower)
 }
 
 /// A plain decimal in a currency; needless zeros at the end are allowed.

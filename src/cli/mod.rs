@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod balance;
 mod budget;
+mod catalog;
 mod demo;
 mod discover;
 mod doctor;
@@ -50,8 +51,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Fetch a URL and pay for it if need be, within the limits
     Fetch(fetch::FetchArgs),
-    /// Find out what a URL costs and how it may be paid, without paying
+    // The help of this one stands at its arguments.
     Discover(discover::DiscoverArgs),
+    /// Show what the index of paid APIs is made of, or fetch fresh catalogues
+    Catalog(catalog::CatalogArgs),
     /// Show the wallet, the limits and what is left
     Balance(balance::BalanceArgs),
     /// Show or set the limits
@@ -184,6 +187,7 @@ async fn run(command: Command) -> Done {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Fetch(args) => fetch::run(args).await,
         Command::Discover(args) => discover::run(args).await,
+        Command::Catalog(args) => catalog::run(args).await,
         Command::Balance(args) => balance::run(args).await,
         Command::Budget(args) => budget::run(args).await,
         Command::Session(args) => session::run(args).await,

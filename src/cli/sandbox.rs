@@ -1,15 +1,16 @@
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use super::{Common, Done, Failure, show};
-use crate::sandbox::{Ports, Sandbox, SandboxOptions};
+use crate::sandbox::{Ports, Sandbox, SandboxError, SandboxOptions};
 
 /// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
 #[derive(clap::Args)]
 pub(super) struct SandboxArgs {
-    /// The first of six ports in a row
+    /// The first of six ports in a row; 0 takes any that are free
     #[arg(long, default_value_t = 4020)]
     port: u16,
     /// Where its own Bursar home is kept
@@ -18,8 +19,17 @@ pub(super) struct SandboxArgs {
     /// Play money in the wallet, in satoshi
     #[arg(long, default_value_t = 100_000, value_name = "SAT")]
     balance: u64,
+    /// Another relay on this machine for the wallet, such as ws://127.0.0.1:7777
+    #[arg(long, value_name = "URL", value_parser = on_this_machine)]
+    relay: Option<SocketAddr>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Reads a relay's address. Play money stays on this machine: names are not resolved, and no other machine will do.
+fn on_this_machine(relay: &str) -> Result<SocketAddr, String> {
+    let at = relay.strip_prefix("ws://").and_then(|rest| rest.trim_end_matches('/').parse::<SocketAddr>().ok());
+    at.filter(|at| at.ip().is_loopback()).ok_or_else(|| "this is not ws://127.0.0.1:PORT or ws://[::1]:PORT".into())
 }
 
 pub(super) async fn run(args: SandboxArgs) -> Done {
@@ -32,9 +42,13 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
         ports: Ports::From(args.port),
         home: Some(home.clone()),
         balance_sat: args.balance,
+        relay_of_others: args.relay,
         ..SandboxOptions::default()
     };
-    let sandbox = Sandbox::start(options).await.map_err(|e| Failure::new(format!("{e} (try another --port)")))?;
+    let sandbox = Sandbox::start(options).await.map_err(|e| match e {
+        SandboxError::Bind(..) => Failure::new(format!("{e} (try another --port)")),
+        SandboxError::WalletOffline | SandboxError::Home(_) => Failure::new(e.to_string()),
+    })?;
     let (jamie, aperture) = (sandbox.jamie_url(), sandbox.aperture_url());
     // The wallet string is worth play money only; it goes to a file of the sandbox's own home, as a real one would.
     write_wallet(&home, sandbox.nwc_uri().expose())?;
@@ -44,7 +58,8 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     if args.common.json() {
         show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
-            "relay": sandbox.relay().url(), "ntriq": ntriq, "rpc": rpc, "evm_key_file": home.join("evm.key"),
+            "relay": args.relay.map_or_else(|| sandbox.relay().url(), |at| format!("ws://{at}")),
+            "ntriq": ntriq, "rpc": rpc, "evm_key_file": home.join("evm.key"),
         }))?;
     } else {
         show::say(&format!(

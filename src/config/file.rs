@@ -24,6 +24,8 @@ pub struct ConfigFile {
     pub(super) evm: EvmSection,
     /// Deadlines in seconds.
     pub(super) waits: WaitsSection,
+    /// Where paid APIs are listed.
+    pub(super) catalog: CatalogSection,
 }
 
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -133,10 +135,20 @@ pub(super) struct WaitsSection {
     pub(super) answer: Option<f64>,
     /// Seconds to wait for the wallet's reply to a payment.
     pub(super) wallet: Option<f64>,
+    /// Seconds a question stands that a person is asked through the host (at most 300).
+    pub(super) person: Option<f64>,
     /// Seconds to wait for open payments at exit (at most 10).
     pub(super) exit: Option<f64>,
     /// Seconds that "no such payment" must last before it is believed (at least 60 in the main world).
     pub(super) absent: Option<f64>,
     /// Seconds after the liability ended during which a "no" is still doubted (at least 120 in the main world).
     pub(super) grace: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CatalogSection {
+    /// Addresses of catalogues by name, for `bursar catalog refresh`: `402index`, `cdp`, `bazaar` and `mpp` are built in,
+    /// an empty address turns one off, and any other name is an x402 facilitator that lists what it settles.
+    pub(super) sources: BTreeMap<String, String>,
 }

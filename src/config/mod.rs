@@ -29,6 +29,8 @@ pub struct Waits {
     pub answer: Duration,
     /// How long the wallet's reply to a payment is waited for before the outcome counts as unknown.
     pub wallet: Duration,
+    /// How long a question stands that a person is asked through the host. At most 300 s.
+    pub person: Duration,
     /// How long open payments are waited for when the process ends. At most 10 s.
     pub exit: Duration,
     /// How long a "there is no such payment" must last before it is believed.
@@ -42,6 +44,7 @@ impl Default for Waits {
         Waits {
             answer: Duration::from_secs(45),
             wallet: Duration::from_secs(60),
+            person: Duration::from_secs(300),
             exit: Duration::from_secs(10),
             absent: Duration::from_secs(60),
             grace: Duration::from_secs(120),
@@ -91,6 +94,8 @@ pub struct Config {
     pub known_prices: bool,
     /// Which currency is spent first where a seller takes several.
     pub currency_order: Vec<Currency>,
+    /// Addresses of catalogues by name, beside and instead of the built-in ones; an empty one turns it off.
+    pub catalogs: BTreeMap<String, String>,
     /// The session's key from the environment, or empty.
     pub session_key: String,
     /// What was written and does not hold, one sentence each: defaults that were cut to their ceiling.
@@ -286,6 +291,7 @@ impl Config {
             waits: Waits {
                 answer: seconds(w.answer, waits.answer, waits.answer, "answer")?,
                 wallet: seconds(w.wallet, waits.wallet, long, "wallet")?,
+                person: seconds(w.person, waits.person, waits.person, "person")?,
                 exit: seconds(w.exit, waits.exit, waits.exit, "exit")?,
                 absent: seconds(w.absent, waits.absent, long, "absent")?,
                 grace: seconds(w.grace, waits.grace, long, "grace")?,
@@ -295,6 +301,7 @@ impl Config {
             evm,
             known_prices: file.sellers.known_prices.unwrap_or(true),
             currency_order: currency_order(&file.sellers.currencies)?,
+            catalogs: file.catalog.sources.clone(),
             session_key: String::new(),
             cut: cut(&file.limits),
             home,
@@ -399,6 +406,7 @@ mod tests {
             "[limits.ceiling]\nsat = { purchase = \"-1\" }",
             "[approval]\nabove = { sat = \"lots\" }",
             "[waits]\nanswer = 46",
+            "[waits]\nperson = 301",
             "[http]\nallow_loopbak = true",
         ] {
             assert!(read(text).is_err(), "accepted: {text}");

@@ -82,12 +82,23 @@ pub fn domain_separator(name: &str, version: &str, chain_id: u64, contract: &Add
 #[derive(Clone, Debug, Default)]
 pub struct Assets {
     added: Vec<(Token, Currency)>,
+    permit2: bool,
 }
 
 impl Assets {
     /// The pinned tokens and these. Whoever adds one vouches that its decimals are the currency's own.
     pub fn with(added: Vec<(Token, Currency)>) -> Assets {
-        Assets { added }
+        Assets { added, permit2: false }
+    }
+
+    /// The same tokens, paid through Permit2 too if the operator says so. Whoever turns it on gave the allowances.
+    pub fn through_permit2(self, permit2: bool) -> Assets {
+        Assets { permit2, ..self }
+    }
+
+    /// Whether the operator turned Permit2 on.
+    pub fn permit2(&self) -> bool {
+        self.permit2
     }
 
     /// Finds a token by chain and contract.

@@ -18,6 +18,10 @@ pub struct Transfer {
     pub value: u64,
     /// How long the seller wants an authorization to live at most, in seconds.
     pub max_life_s: u64,
+    /// The nonce that must be signed, where the protocol makes it of the seller's challenge (MPP). Else the wallet derives
+    /// one of its own, and that is what keeps a lost ledger from paying twice.
+    #[serde(with = "maybe_bytes", skip_serializing_if = "Option::is_none", default)]
+    pub nonce: Option<[u8; 32]>,
 }
 
 /// An authorization, before it is signed. The window is exclusive at both ends.
@@ -115,7 +119,7 @@ pub fn address_of(key: &PublicKey) -> Address {
     Address::of_public_key(&bytes)
 }
 
-mod decimal {
+pub(super) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(value: &u64, s: S) -> Result<S::Ok, S::Error> {
@@ -130,7 +134,7 @@ mod decimal {
     }
 }
 
-mod bytes {
+pub(super) mod bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], s: S) -> Result<S::Ok, S::Error> {
@@ -139,5 +143,22 @@ mod bytes {
 
     pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(d: D) -> Result<[u8; N], D::Error> {
         super::unhex(&String::deserialize(d)?).ok_or_else(|| D::Error::custom("not the right number of hex digits"))
+    }
+}
+
+mod maybe_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &Option<[u8; 32]>, s: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::bytes::serialize(bytes, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<[u8; 32]>, D::Error> {
+        let text = Option::<String>::deserialize(d)?;
+        let bytes = text.map(|text| super::unhex(&text).ok_or_else(|| D::Error::custom("not 32 bytes of hex digits")));
+        bytes.transpose()
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod assets;
 pub mod eip3009;
+pub mod permit2;
+pub mod tempo;
 
 use std::{fmt, str::FromStr};
 

@@ -8,7 +8,7 @@ pub mod bolt11;
 pub mod free;
 pub mod header;
 pub mod l402;
-mod mpp;
+pub mod mpp;
 pub mod text;
 pub mod x402;
 
@@ -22,7 +22,7 @@ use self::{
     bolt11::{Invoice, InvoicePolicy},
 };
 use crate::{
-    evm::{assets::Assets, eip3009::Transfer},
+    evm::{assets::Assets, eip3009::Transfer, permit2::Taking},
     money::Amount,
     secret::Secret,
 };
@@ -53,6 +53,8 @@ pub struct Challenge {
     pub offers: Vec<Offer>,
     /// What was seen and not understood, for a person: short, cleaned, at most 16 lines.
     pub notes: Vec<String>,
+    /// What the terms say of the endpoint itself, where they do.
+    pub described: Option<x402::Described>,
 }
 
 /// The HTTP dialect of an offer.
@@ -94,6 +96,8 @@ impl Rail {
     pub const EIP3009: Rail = Rail("eip3009");
     /// A transfer that the payer signs for the contract Permit2, which needs an allowance on the chain first.
     pub const PERMIT2: Rail = Rail("permit2");
+    /// A transaction of stablecoins on Tempo that the payer signs and the seller carries to the chain.
+    pub const TEMPO: Rail = Rail("tempo");
     /// A rail that was not read: the offer is only listed.
     pub const UNKNOWN: Rail = Rail("unknown");
 
@@ -101,7 +105,7 @@ impl Rail {
     /// signed, and only the seller or a chain can say what became of it. Else the wallet pays, and its proof is shown to
     /// the seller.
     pub fn is_settled_by_seller(name: &str) -> bool {
-        [Rail::EIP3009].iter().any(|rail| rail.0 == name)
+        [Rail::EIP3009, Rail::PERMIT2, Rail::TEMPO].iter().any(|rail| rail.0 == name)
     }
 }
 
@@ -196,6 +200,11 @@ impl Offer {
     pub fn objections_at(&self, now_s: u64, policy: &InvoicePolicy) -> Vec<Objection> {
         let mut objections = self.objections.clone();
         if let Way::Pay(pin) = &self.way
+            && let Pin::Mpp(pin) = &**pin
+        {
+            objections.extend(pin.objections_at(now_s, policy));
+        }
+        if let Way::Pay(pin) = &self.way
             && let Some(text) = pin.invoice()
         {
             match Invoice::read(text) {
@@ -257,6 +266,8 @@ pub enum Pin {
     L402(l402::Pin),
     /// One entry of an x402 challenge.
     X402(x402::Pin),
+    /// An MPP challenge.
+    Mpp(mpp::Pin),
 }
 
 /// What shows that we paid.
@@ -331,6 +342,7 @@ impl Pin {
         match self {
             Pin::L402(_) => Protocol::L402,
             Pin::X402(_) => Protocol::X402,
+            Pin::Mpp(_) => Protocol::Mpp,
         }
     }
 
@@ -339,14 +351,25 @@ impl Pin {
         match self {
             Pin::L402(_) => true,
             Pin::X402(pin) => x402::replays(pin),
+            // A challenge is consumed once; some servers keep the answer, and none has to.
+            Pin::Mpp(_) => false,
         }
     }
 
-    /// The transfer to sign, where the seller settles.
+    /// The transfer to sign by EIP-3009, where the seller settles in that way.
     pub fn transfer(&self) -> Option<&Transfer> {
         match self {
             Pin::L402(_) => None,
-            Pin::X402(pin) => Some(&pin.transfer),
+            Pin::X402(pin) => Some(&pin.transfer).filter(|_| pin.permit2.is_none()),
+            Pin::Mpp(pin) => pin.transfer(),
+        }
+    }
+
+    /// The transfer to sign a Permit2 permit for, and how it may be taken, where the seller settles in that way.
+    pub fn permit(&self) -> Option<(&Transfer, &Taking)> {
+        match self {
+            Pin::L402(_) | Pin::Mpp(_) => None,
+            Pin::X402(pin) => Some(&pin.transfer).zip(pin.permit2.as_ref()),
         }
     }
 
@@ -356,6 +379,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::payment(pin, signed),
+            Pin::Mpp(pin) => pin.payment(signed),
         }
     }
 
@@ -365,6 +389,7 @@ impl Pin {
         match self {
             Pin::L402(_) => None,
             Pin::X402(pin) => x402::receipt(pin, seen),
+            Pin::Mpp(pin) => pin.receipt(seen),
         }
     }
 
@@ -374,6 +399,7 @@ impl Pin {
         match self {
             Pin::L402(_) => String::new(),
             Pin::X402(_) => x402::complaint(seen),
+            Pin::Mpp(_) => mpp::complaint(seen),
         }
     }
 
@@ -382,6 +408,23 @@ impl Pin {
         match self {
             Pin::L402(pin) => Some(&pin.invoice),
             Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.invoice(),
+        }
+    }
+
+    /// When the challenge itself ends, where it says so, in unix seconds: nothing that is signed for it may outlive it.
+    pub fn expires_at(&self) -> Option<u64> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.expires_at(),
+        }
+    }
+
+    /// The most that paying costs beside the price, where that is told by what is signed and not by the wallet.
+    pub fn fee_cap(&self) -> Option<Amount> {
+        match self {
+            Pin::L402(_) | Pin::X402(_) => None,
+            Pin::Mpp(pin) => pin.fee_cap(),
         }
     }
 
@@ -390,6 +433,7 @@ impl Pin {
     pub fn credential(&self, proof: &Proof) -> Option<Credential> {
         match (self, proof) {
             (Pin::L402(pin), Proof::Preimage { hex }) => l402::credential(pin, hex),
+            (Pin::Mpp(pin), proof) => pin.credential(proof),
             _ => None,
         }
     }

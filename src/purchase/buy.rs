@@ -10,6 +10,7 @@ use super::{
     words::{NO_WALLET, awaiting, cooling_down, ending, frozen, invoice_reused, key_taken, no_room, with_advice},
 };
 use crate::{
+    evm::tempo,
     ledger::{Begun, Intent, NewPurchase, PurchaseId},
     money::Amount,
     protocol::{
@@ -59,7 +60,7 @@ impl Purse {
         Ok(WalletTerms {
             world: info.world,
             network: info.network.as_deref(),
-            fee_cap: held.wallet.fee_cap(price),
+            fee_cap: pin_of(offer).and_then(Pin::fee_cap).unwrap_or_else(|| held.wallet.fee_cap(price)),
             balance: held.wallet.balance_on(&offer.network).await,
         })
     }
@@ -114,7 +115,7 @@ impl Purse {
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
-        let fee_cap = wallet.fee_cap(price);
+        let fee_cap = pin.fee_cap().unwrap_or_else(|| wallet.fee_cap(price));
         let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
         let now_s = self.0.clock.now_s();
         let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
@@ -255,11 +256,26 @@ pub(super) fn seed(principal: &str, idem_key: &str, generation: i64, n: u32) -> 
     seed
 }
 
+fn pin_of(offer: &Offer) -> Option<&Pin> {
+    match &offer.way {
+        Way::Pay(pin) => Some(pin),
+        Way::Free { .. } | Way::Listed => None,
+    }
+}
+
 /// The bill that a pinned offer comes to. `now_s` is the time as the seller's clock has it.
 pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> Result<Bill, No> {
+    // Whoever carries it to the chain has no use for it once the challenge is over.
+    let end = pin.expires_at().unwrap_or(u64::MAX);
     if let Some(transfer) = pin.transfer() {
         let valid_before = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
-        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed });
+        return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed }.within(end));
+    }
+    if let Pin::Mpp(pin) = pin
+        && let Some(ask) = pin.tempo()
+    {
+        let valid_before = now_s + tempo::LONGEST_LIFE_S;
+        return Ok(Bill::Tempo { ask: ask.clone(), valid_before }.within(end));
     }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;

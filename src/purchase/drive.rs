@@ -267,6 +267,8 @@ impl Run<'_> {
                 // A seller that settles refuses what it has seen before; only at first sight is that a second demand.
                 let status = status.filter(|_| !self.by_seller || self.asked_at_once);
                 ledger.undelivered(id, status, &why).await?;
+                // Whoever asks for it next may show the payment once more; this run has its answer.
+                self.redeems = self.redeems.max(1);
                 Ok(Input::Go)
             }
             Effect::Distrust => {
@@ -316,7 +318,7 @@ impl Run<'_> {
         }
     }
 
-    async fn look_up(&mut self) -> Result<Input, No> {
+    pub(super) async fn look_up(&mut self) -> Result<Input, No> {
         self.looks += 1;
         let said = match self.wallet().await {
             Ok(wallet) => wallet.look_up(&self.intent).await,
@@ -358,8 +360,8 @@ impl Run<'_> {
         let payment = Payment {
             proof,
             spent: settled.spent.unwrap_or(self.intent.price),
-            // Whoever settles pays for it; what the payer signed is all that leaves.
-            fee: if self.by_seller { Some(Amount::zero(self.intent.price.currency())) } else { settled.fee },
+            // Whoever settles pays for it, or the payer signed what it may cost at most: no more than that leaves.
+            fee: if self.by_seller { Some(self.intent.fee_cap) } else { settled.fee },
             opens_more: !self.by_seller,
             expires_s,
             wallet_id: self.intent.wallet.clone(),

@@ -94,7 +94,8 @@ impl Purse {
                 None => format!("Nothing was paid: this was only a look. {}", why_none(&offers)),
             };
             let price = best.and_then(|(offer, _)| offer.price);
-            Ok::<_, No>(Report { offers, notes: challenge.notes, price, ..Report::new(Outcome::Quoted, say) })
+            let (notes, described) = (challenge.notes, challenge.described);
+            Ok::<_, No>(Report { offers, notes, described, price, ..Report::new(Outcome::Quoted, say) })
         };
         look.await.unwrap_or_else(No::report)
     }
@@ -229,7 +230,11 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                match self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await {
+                let bought = match self.not_dearer_than_told(&call, &offers) {
+                    Ok(()) => self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await,
+                    Err(no) => Err(no),
+                };
+                match bought {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");

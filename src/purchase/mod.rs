@@ -18,10 +18,12 @@ mod known;
 mod outcome;
 mod present;
 mod quote;
+mod reach;
 mod request;
 pub mod results;
 mod resume;
 pub mod step;
+mod told;
 mod wallets;
 mod words;
 
@@ -37,9 +39,11 @@ use std::{
 
 pub use choose::OfferView;
 pub use outcome::{No, Outcome, Report};
+pub use reach::Reach;
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
+pub use told::and_a_tenth;
 use words::FROZEN_BY_ANOTHER;
 pub use words::NO_WALLET;
 
@@ -118,6 +122,8 @@ struct Inner {
     known: Mutex<HashMap<String, known::Known>>,
     /// Free tiers that said they are used up, and until when they are not asked again.
     used_up: Mutex<HashMap<String, Instant>>,
+    /// Prices that callers were told of by discovery.
+    told: told::Told,
 }
 
 /// What is unresolved is looked up again after this long, when a call comes.
@@ -179,6 +185,7 @@ impl Purse {
             reconciled: Mutex::default(),
             known: Mutex::default(),
             used_up: Mutex::default(),
+            told: told::Told::default(),
         }))
     }
 

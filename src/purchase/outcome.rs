@@ -9,6 +9,7 @@ use crate::{
     http,
     ledger::{LedgerError, PurchaseId},
     money::Amount,
+    protocol::x402,
     wallet::WalletError,
 };
 
@@ -61,6 +62,8 @@ pub struct Report {
     pub offers: Vec<OfferView>,
     /// What was seen and not understood.
     pub notes: Vec<String>,
+    /// What the seller's terms say of the endpoint itself, for a quote: not cleaned, not believed.
+    pub described: Option<x402::Described>,
     /// The answer.
     pub body: Option<Arc<Body>>,
 }
@@ -79,6 +82,7 @@ impl Report {
             held: None,
             offers: Vec::new(),
             notes: Vec::new(),
+            described: None,
             body: None,
         }
     }

@@ -46,13 +46,18 @@ impl Run<'_> {
         self.body = Some(body).filter(|_| answer.status != 402);
         let receipt = self.pin.as_ref().and_then(|pin| pin.receipt(seen(&answer)));
         let settled = receipt.as_ref().is_some_and(|r| r.settled);
-        let gave = matches!(answer.status, 100..=399);
+        // A redirect that was not followed gave nothing.
+        let gave = matches!(answer.status, 200..=299 | 304);
         let then = self.beside_paying(&answer, receipt.as_ref(), request.repeatable());
         if !settled && !gave {
             self.refusal = self.known.and(Some(answer)).filter(|answer| answer.status == 402);
             return then;
         }
-        // An answer without a receipt was given all the same: it counts as paid, since nobody will say that it was not.
+        if !settled && self.look_up().await.is_ok_and(|said| said == Input::LookedSettled { proof: true }) {
+            self.after_paid = Some(Input::SellerAnswered);
+            return Input::Settled;
+        }
+        // What was given without a receipt, and is not on the chain yet, may be settled later: it counts as paid.
         let by = if settled { Witness::Receipt } else { Witness::Nobody };
         let transaction = receipt.as_ref().and_then(|r| r.transaction.clone());
         let price = self.intent.price;

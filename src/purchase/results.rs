@@ -12,7 +12,8 @@ use super::kind;
 use crate::{
     http::Answer,
     ledger::StoredResult,
-    protocol::{Credential, text::clean},
+    protocol::{Credential, mpp, text::clean},
+    secret::Secret,
 };
 
 /// What a seller answered.
@@ -73,7 +74,10 @@ impl Body {
     /// files, and a credential is not.
     pub(super) fn mask(&mut self, credential: &Credential) {
         let value = String::from_utf8_lossy(credential.value.as_bytes()).into_owned();
-        let secrets: Vec<&str> = value.split([' ', ':']).filter(|s| s.len() >= SECRET_CHARS).collect();
+        // What an encoded credential holds may be repeated decoded.
+        let inside = mpp::secrets(credential);
+        let inside = inside.iter().map(Secret::expose);
+        let secrets: Vec<&str> = value.split([' ', ':']).chain(inside).filter(|s| s.len() >= SECRET_CHARS).collect();
         let holds = |bytes: &[u8]| secrets.iter().any(|s| bytes.windows(s.len()).any(|w| w == s.as_bytes()));
         if holds(&self.bytes) {
             self.bytes = secrets.iter().fold(std::mem::take(&mut self.bytes), |bytes, secret| masked(&bytes, secret));

@@ -318,7 +318,9 @@ impl Purse {
             State::AwaitingApproval => awaiting(standing),
             State::Unknown if by_seller => {
                 let declined = ran.body.as_ref().map(|body| body.row.status).filter(|s| matches!(s, 400..=499));
-                signed_away(standing, declined, self.0.clock.now_s())
+                let mut report = signed_away(standing, declined, self.0.clock.now_s());
+                report.say.push_str(&ran.body.as_ref().map(|body| pointed(body, false)).unwrap_or_default());
+                report
             }
             State::Paying | State::Unknown | State::Paid => pending(standing),
         };

@@ -6,7 +6,7 @@ mod csv;
 mod json;
 mod session;
 mod table;
-mod time;
+pub(crate) mod time;
 mod totals;
 
 use crate::ledger::{Filter, Ledger, LedgerError};

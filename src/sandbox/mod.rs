@@ -17,6 +17,7 @@ pub mod chain;
 pub mod jamie;
 mod listen;
 mod macaroon;
+pub mod mpp_shop;
 pub mod node;
 pub mod ntriq;
 pub mod relay;
@@ -74,14 +75,14 @@ pub enum Ports {
     /// Any free ports; for tests.
     #[default]
     Free,
-    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC.
+    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC. From 0: any.
     From(u16),
 }
 
 impl Ports {
     fn nth(self, n: u16) -> SocketAddr {
         let port = match self {
-            Ports::Free => 0,
+            Ports::Free | Ports::From(0) => 0,
             Ports::From(first) => first.saturating_add(n),
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -104,6 +105,9 @@ pub struct SandboxOptions {
     pub clock: Clock,
     /// The relay's settings.
     pub relay: RelayOptions,
+    /// A relay by somebody else, on this machine, which the wallet connects to instead. The sandbox's own then has nothing
+    /// to do.
+    pub relay_of_others: Option<SocketAddr>,
     /// The wallet's settings.
     pub wallet: WalletOptions,
 }
@@ -117,6 +121,7 @@ impl Default for SandboxOptions {
             balance_micro_usd: 100_000_000,
             clock: Clock::system(),
             relay: RelayOptions::default(),
+            relay_of_others: None,
             wallet: WalletOptions::default(),
         }
     }
@@ -142,7 +147,8 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`]; whatever had started is stopped again.
     pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
-        let SandboxOptions { ports, home, balance_sat, balance_micro_usd, clock, relay, wallet } = options;
+        let SandboxOptions { ports, home, balance_sat, balance_micro_usd, clock, relay, relay_of_others, wallet } =
+            options;
         let seed = match home {
             Some(home) => Seed::kept_in(&home).map_err(SandboxError::Home)?,
             None => Seed::random(),
@@ -150,7 +156,8 @@ impl Sandbox {
         let node = PlayNode::new(clock.clone(), balance_sat.saturating_mul(1000));
         let relay = Relay::start(ports.nth(0), clock.clone(), relay).await?;
         let keys = WalletKeys::from_seed(&seed);
-        let wallet = WalletService::start(&[relay.url()], node.clone(), clock.clone(), keys, wallet).await?;
+        let reached = relay_of_others.map_or_else(|| relay.url(), |at| format!("ws://{at}"));
+        let wallet = WalletService::start(&[reached], node.clone(), clock.clone(), keys, wallet).await?;
         let jamie = Jamie::start(
             node.clone(),
             clock.clone(),

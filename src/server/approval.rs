@@ -3,7 +3,8 @@
 //!
 //! Both eras of MCP are served. With a handshake the server asks the client (`elicitation/create`) and waits. Without one
 //! it answers `input_required`, and the client calls again with the person's answer and a state that it cannot forge: an
-//! HMAC over the question, bound to the tool, the arguments and the principal, good for five minutes and used once.
+//! HMAC over the question, bound to the tool, the arguments and the principal, good for as long as a question stands
+//! (`waits.person`) and used once.
 //!
 //! An accept proves no person (some hosts let a program answer), so it never goes beyond what the operator's ceilings
 //! allow: a purchase that waits has passed every limit already, and a limit is never raised above its ceiling.
@@ -28,8 +29,6 @@ use serde_json::Value;
 
 use crate::{ledger::Scope, money::Amount};
 
-/// How long a question may stand.
-const STANDS: Duration = Duration::from_secs(300);
 /// The name of the one question in a stateless answer.
 const KEY: &str = "approval";
 /// At most this many answers are remembered as used; they only matter while they stand.
@@ -98,6 +97,7 @@ pub(super) struct Approval(Arc<Inner>);
 
 struct Inner {
     codec: Option<RequestStateCodec>,
+    stands: Duration,
     used: Mutex<HashMap<String, Instant>>,
 }
 
@@ -108,9 +108,10 @@ struct Sealed {
 }
 
 impl Approval {
-    pub(super) fn new() -> Approval {
+    /// Whoever asks waits for as long as `stands`.
+    pub(super) fn new(stands: Duration) -> Approval {
         let codec = RequestStateCodec::try_new(crate::random::<32>().to_vec()).ok();
-        Approval(Arc::new(Inner { codec, used: Mutex::default() }))
+        Approval(Arc::new(Inner { codec, stands, used: Mutex::default() }))
     }
 
     /// The way this host can put a question, if it declares any.
@@ -126,7 +127,7 @@ impl Approval {
 
     /// Asks the client and waits for the person.
     pub(super) async fn ask(&self, context: &RequestContext<RoleServer>, question: &Question) -> Answer {
-        match context.peer.create_elicitation_with_timeout(form(question), Some(STANDS)).await {
+        match context.peer.create_elicitation_with_timeout(form(question), Some(self.0.stands)).await {
             Ok(result) => read(&result),
             Err(_) => Answer::None,
         }
@@ -137,7 +138,7 @@ impl Approval {
         let codec = self.0.codec.as_ref()?;
         let sealed = Sealed { question: question.clone(), nonce: HEXLOWER.encode(&crate::random::<16>()) };
         let sealed = serde_json::to_vec(&sealed).ok()?;
-        let state = codec.seal_with(&sealed, &SealOptions::new().associated_data(call).ttl(STANDS));
+        let state = codec.seal_with(&sealed, &SealOptions::new().associated_data(call).ttl(self.0.stands));
         let request = InputRequest::Elicitation(ElicitRequest::new(form(question)));
         Some(InputRequiredResult::new(Some(BTreeMap::from([(KEY.to_owned(), request)])), Some(state)))
     }
@@ -155,7 +156,7 @@ impl Approval {
         let sealed: Sealed = serde_json::from_slice(&sealed).map_err(|_| forged())?;
         let mut used = self.0.used.lock().unwrap_or_else(PoisonError::into_inner);
         // A state that is too old to open need not be remembered.
-        used.retain(|_, at| at.elapsed() <= STANDS);
+        used.retain(|_, at| at.elapsed() <= self.0.stands);
         if used.len() >= MOST_USED {
             return Err(Unopened::Forged);
         }
@@ -201,6 +202,8 @@ mod tests {
 
     use super::*;
 
+    const STANDS: Duration = Duration::from_secs(300);
+
     fn question() -> Question {
         Question::Buy { id: "p_x".into(), say: "Pay?".into() }
     }
@@ -211,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_state_opens_once_for_its_own_call_and_for_no_other() {
-        let approval = Approval::new();
+        let approval = Approval::new(STANDS);
         let call = bound_to("fetch_paid", &json!({ "url": "a" }), "local");
         let state = approval.input_required(&question(), &call).unwrap().request_state.unwrap();
         let yes = answers(json!({ "action": "accept", "content": { "approve": true } }));
@@ -222,7 +225,11 @@ mod tests {
         ] {
             assert_eq!(approval.open(&state, Some(&yes), &other), Err(Unopened::Forged));
         }
-        assert_eq!(Approval::new().open(&state, Some(&yes), &call), Err(Unopened::Forged), "another process's key");
+        assert_eq!(
+            Approval::new(STANDS).open(&state, Some(&yes), &call),
+            Err(Unopened::Forged),
+            "another process's key"
+        );
         assert_eq!(approval.open(&format!("{state}x"), Some(&yes), &call), Err(Unopened::Forged));
         assert_eq!(approval.open(&state, Some(&yes), &call), Ok((question(), Answer::Yes)));
         assert_eq!(approval.open(&state, Some(&yes), &call), Err(Unopened::Used(question())), "a second use");
@@ -231,7 +238,7 @@ mod tests {
     #[test]
     fn only_a_ticked_box_is_a_yes() {
         let read = |answer: Value| {
-            let approval = Approval::new();
+            let approval = Approval::new(STANDS);
             let state = approval.input_required(&question(), b"call").unwrap().request_state.unwrap();
             approval.open(&state, Some(&answers(answer)), b"call").unwrap().1
         };

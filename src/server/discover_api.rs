@@ -1,25 +1,35 @@
-//! `discover_api`: what a host offers, or what an endpoint costs, takes and how it can be paid. Nothing is paid.
+//! `discover_api`: who sells what is wanted, what a host offers, what an endpoint costs, takes and how it can be paid.
+//! Nothing is paid.
 //!
+//! Words are searched in the local index, offline. A URL is looked at:
 //! A host is described from its own documents. An endpoint is too, and is then asked for its price once, unpaid, by the
 //! purse, whose judged offers are joined with what the documents say.
 
+mod hit;
+mod search;
 mod view;
 mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::view::{Brief, Full, InputView, ListedView, Next};
+pub use self::{
+    hit::{Hit, IndexView, SeenView},
+    view::{Brief, Full, InputView, ListedView, Next},
+};
 use super::{Refusal, Said, arguments};
 use crate::{
-    catalog::{self, Basis, Description, Endpoint, Flag, Probe, Source, Subject},
+    catalog::{
+        self, Basis, Description, Endpoint, Flag, Probe, Source, Subject,
+        index::{Match, NotShown},
+    },
     http::Client,
     money::Amount,
     protocol::text::clean,
     purchase::{Caller, OfferView, Outcome, Purse, Report, Wish},
 };
 
-/// What the model passes. The final arguments: searching by `query` comes with the bundled catalogue.
+/// What the model passes.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Args {
@@ -84,6 +94,18 @@ pub struct Output {
     /// The endpoint that the URL names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Full>,
+    /// How well the best result fits: `none` means that nothing here does what is wanted.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Match>,
+    /// What was found, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<Hit>,
+    /// What was found and is not shown, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_shown: Option<NotShown>,
+    /// What was searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexView>,
     /// What is worth knowing, in single words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
@@ -113,6 +135,10 @@ impl Output {
             endpoints: Vec::new(),
             endpoints_total: None,
             endpoint: None,
+            fit: None,
+            results: Vec::new(),
+            not_shown: None,
+            index: None,
             flags: Vec::new(),
             elsewhere: None,
             sources: Vec::new(),
@@ -164,14 +190,20 @@ impl Refusal for Output {
 const HOST_ROOM: usize = 3600;
 const ENDPOINT_ROOM: usize = 4800;
 
-const LATER: &str = "Nothing was paid: searching by words is not in this version yet. Pass url: a web address that may \
-     ask for payment.";
+const NOTHING_ASKED: &str = "Nothing was paid, and nothing was looked for: pass query, the kind of data or action in 2 to 6 \
+     words, or url, a web address to look at.";
 
-/// Looks at a URL. The words for the model come with it.
+/// Searches, or looks at a URL. The words for the model come with it.
 pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<String>) -> (Output, Vec<String>, bool) {
     let Some(url) = args.url.clone().filter(|u| !u.is_empty()) else {
-        return (Output::refusal("search_comes_later", LATER.into()), vec![LATER.into()], true);
+        if args.query.as_ref().or(args.task.as_ref()).is_none_or(|q| q.trim().is_empty()) {
+            return (Output::refusal("nothing_asked", NOTHING_ASKED.into()), vec![NOTHING_ASKED.into()], true);
+        }
+        let output = search::run(purse, caller, args).await;
+        let (text, error) = (words::lines(&output), output.outcome == Outcome::Refused);
+        return (output, vec![text], error);
     };
+    let listed = search::listed(purse, &url, method.as_deref()).await;
     // A client of its own: it holds no connection longer than the look takes.
     let http = Client::new(purse.config().http.clone());
     let mut output = match catalog::describe(&http, &url, method.as_deref()).await {
@@ -186,11 +218,21 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
                 follow(&mut output, &report, described.moved.as_deref());
                 output
             }
-            Subject::Endpoint(one) => endpoint(purse, caller, args, &described, one).await,
+            Subject::Endpoint(one) => {
+                let mut one = one.clone();
+                listed.add_to(&mut one);
+                let mut output = endpoint(purse, caller, args, &described, &one).await;
+                search::remember(purse, caller, &one, &output).await;
+                listed.finish(&mut output);
+                output
+            }
         },
         // An address that is not asked: the purse says why, in the words of a refusal.
         Err(_) => Output::asked(&ask(purse, caller, args, url.clone(), method, None).await, &url),
     };
+    if listed.alike.is_some() {
+        listed.warn(&mut output);
+    }
     if args.payable_only == Some(true) {
         output.offers.retain(|o| o.payable);
     }
@@ -262,13 +304,18 @@ fn split(text: &str) -> impl Iterator<Item = String> {
 
 /// Tells of one endpoint, after asking it for its price once, unless asking might already do something.
 async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Description, endpoint: &Endpoint) -> Output {
+    let mut endpoint = endpoint.clone();
     let mut output = match endpoint.probe() {
         Probe::Send { json } => {
             let method = Some(endpoint.method.to_string());
             let report = ask(purse, caller, args, endpoint.url.clone(), method, json).await;
             let mut output = Output::asked(&report, &endpoint.url);
             output.describe(described);
-            judge(&mut output, &report, endpoint);
+            // What documents do not say, the endpoint's own terms may.
+            if let Some(told) = &report.described {
+                endpoint.learn(told);
+            }
+            judge(&mut output, &report, &endpoint);
             follow(&mut output, &report, described.moved.as_deref());
             output
         }
@@ -296,7 +343,7 @@ async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Descr
     let brief = args.detail == Some(Detail::Brief);
     for (fields, words, example) in [(24, true, true), (24, false, true), (12, false, true), (6, false, false)] {
         let (fields, words) = if brief { (fields.min(6), false) } else { (fields, words) };
-        let mut full = Full::new(endpoint, free.clone(), fields, words);
+        let mut full = Full::new(&endpoint, free.clone(), fields, words);
         if !example {
             full.example_unverified = None;
         }

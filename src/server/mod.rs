@@ -119,7 +119,8 @@ impl Server {
     /// A server that opens nothing yet.
     pub fn new(purse: Purse, caller: Caller) -> Server {
         let handed = Handed::new(purse.clone());
-        Server { purse, caller, handed, approval: Approval::new(), over_http: None }
+        let approval = Approval::new(purse.config().waits.person);
+        Server { purse, caller, handed, approval, over_http: None }
     }
 
     /// The same for an agent that comes over HTTP.

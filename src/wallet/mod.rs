@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     clock::Clock,
     config::Config,
-    evm::eip3009::Transfer,
+    evm::{eip3009::Transfer, tempo},
     http,
     ledger::{Committed, Intent},
     money::Amount,
@@ -51,12 +51,19 @@ pub enum Bill {
         /// ledger that was lost cannot lead to a second payment of the same purchase.
         seed: Vec<u8>,
     },
+    /// Something to sign for Tempo, which the seller carries to the chain.
+    Tempo {
+        /// What is signed.
+        ask: tempo::Ask,
+        /// From when on the signature is void, unix seconds: at most [`tempo::LONGEST_LIFE_S`] ahead.
+        valid_before: u64,
+    },
 }
 
 impl Bill {
     /// The same bill, so that nothing that is signed for it outlives `end`, unix seconds.
     pub fn within(mut self, end: u64) -> Bill {
-        if let Bill::Eip3009 { valid_before, .. } = &mut self {
+        if let Bill::Eip3009 { valid_before, .. } | Bill::Tempo { valid_before, .. } = &mut self {
             *valid_before = end.min(*valid_before);
         }
         self
@@ -67,7 +74,9 @@ impl Bill {
     pub fn liability_until(&self, approved_by: Option<u64>) -> u64 {
         match self {
             Bill::Bolt11 { expires_at, .. } => *expires_at,
-            Bill::Eip3009 { valid_before, .. } => approved_by.unwrap_or(*valid_before),
+            Bill::Eip3009 { valid_before, .. } | Bill::Tempo { valid_before, .. } => {
+                approved_by.unwrap_or(*valid_before)
+            }
         }
     }
 }
@@ -75,7 +84,8 @@ impl Bill {
 /// The exact bytes a wallet would send to pay a bill. Making them moves nothing.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// What goes over the wire (for NWC the signed event's JSON; for EIP-3009 the JSON of [`Signed`](crate::evm::eip3009::Signed)).
+    /// What goes over the wire (for NWC the signed event's JSON; for EIP-3009 the JSON of [`Signed`](crate::evm::eip3009::Signed),
+    /// for Tempo that of [`tempo::Signed`]).
     pub wire: Vec<u8>,
     /// Until when the same bytes may be sent again, unix seconds; after that they are only looked up.
     pub resend_until: u64,
@@ -276,15 +286,14 @@ pub fn dialer(config: &Config) -> Arc<dyn nwc::Dial> {
     Arc::new(dial::Guarded::new(config.http.clone()))
 }
 
+/// A wallet that was made, or why what is set up cannot be used, with its kind.
+pub type Made = (&'static str, Result<Arc<dyn Wallet>, WalletError>);
+
 /// Makes the wallets that the operator set up, each with its kind, or why it cannot be used. Connects to nothing.
 /// `remembered` is what [`Wallet::remember`] said of the wallet with that id in an earlier run. It may take a second: see
 /// [`evm_from_config`].
-pub fn from_config(
-    config: &Config,
-    clock: &Clock,
-    remembered: impl Fn(&str) -> Option<String>,
-) -> Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> {
-    let mut made: Vec<(&'static str, Result<Arc<dyn Wallet>, WalletError>)> = Vec::new();
+pub fn from_config(config: &Config, clock: &Clock, remembered: impl Fn(&str) -> Option<String>) -> Vec<Made> {
+    let mut made: Vec<Made> = Vec::new();
     if let Some(uri) = &config.nwc {
         made.push(("nwc", nwc_from_config(config, uri, clock, remembered)));
     }

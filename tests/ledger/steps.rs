@@ -1,6 +1,6 @@
 //! What each step leaves behind, and which step is refused.
 
-use bursar::ledger::{Begun, Decided, Reused, Scope, SetBy, State};
+use bursar::ledger::{Armed, Begun, Decided, Reused, Scope, SetBy, State};
 
 use super::book::*;
 
@@ -27,6 +27,82 @@ async fn an_unknown_outcome_keeps_the_hold_until_it_is_known() {
     book.is_sound().await;
     assert_eq!(book.paid(id, sat(80), Some(sat(0))).await, State::Paid);
     book.bought(&Wish::of(sat(20))).await;
+    book.is_sound().await;
+}
+
+/// What nobody can be asked about any more is closed by the person who looked: after the liability and its grace, and not
+/// a second before. Money that leaves all the same is told.
+#[tokio::test]
+async fn a_person_closes_an_unknown_outcome_after_its_liability_and_not_before() {
+    let book = Book::new(limits(100, 100, 100));
+    let id = book.bought(&Wish::of(sat(80)).fee(sat(10))).await;
+    book.ledger.unknown(id, "the wallet did not answer").await.unwrap();
+    let last = (LIABLE_UNTIL + 120) * 1000;
+    for (now, say) in [(NOON_ISH, "at once"), (LIABLE_UNTIL * 1000 + 1, "within the grace"), (last, "its last second")]
+    {
+        book.clock.advance_ms(now - book.clock.now_ms());
+        for yes in [false, true] {
+            let decided = book.ledger.decide(id, yes).await.unwrap();
+            assert!(matches!(decided, Decided::NothingToDecide(State::Unknown)), "{say}: {decided:?}");
+        }
+        assert_eq!(book.windows().pop().unwrap().1, 90_000, "{say}: the hold stays");
+    }
+    book.clock.advance_ms(1000);
+    assert!(matches!(book.ledger.decide(id, true).await.unwrap(), Decided::NothingToDecide(State::Unknown)));
+    assert!(matches!(book.ledger.decide(id, false).await.unwrap(), Decided::Denied(p) if p.id == id));
+    let at = book.ledger.find(id).await.unwrap().unwrap();
+    assert_eq!((at.state, book.windows().pop().unwrap().1), (State::Failed, 0));
+    assert!(at.note.contains("a person says"), "{}", at.note);
+    book.is_sound().await;
+    assert_eq!(book.paid(id, sat(80), Some(sat(1))).await, State::Late, "what really left is recorded");
+    book.is_sound().await;
+}
+
+/// An approved purchase in the hands of two processes, one of which finds it too late and gives it up.
+#[tokio::test]
+async fn what_one_process_pays_another_cannot_give_up_and_the_other_way_round() {
+    let book = Book::new(limits(1000, 1000, 1000));
+    let other = open(book.home.path(), &book.limits, &book.clock);
+    let approved = async || {
+        let (new, intent) = Wish::of(sat(3)).fee(sat(1)).parts();
+        let Begun::Awaiting(id) = book.ledger.begin(new, intent, true).await.unwrap() else { panic!("not asked") };
+        assert!(matches!(book.ledger.decide(id, true).await.unwrap(), Decided::Approved(_)));
+        id
+    };
+    let arm = async |id| book.ledger.arm(id, b"a signed event".to_vec(), NOON_ISH / 1000 + 60).await.unwrap();
+    let reserved = || book.windows().pop().unwrap().1;
+
+    let id = approved().await;
+    assert!(matches!(arm(id).await, Armed::Committed(_)));
+    assert_eq!(other.give_up(id, "too late").await.unwrap(), State::Paying);
+    assert_eq!(reserved(), 4_000, "the hold of what is being paid stays");
+    assert_eq!(book.paid(id, sat(3), Some(sat(0))).await, State::Paid);
+    assert_eq!(other.give_up(id, "too late").await.unwrap(), State::Paid);
+
+    let id = approved().await;
+    book.ledger.unknown(id, "not yet under way").await.unwrap();
+    assert_eq!(other.failed(id, "not mine to say").await.unwrap(), State::AwaitingApproval, "nothing was sent yet");
+    assert_eq!(other.give_up(id, "too late").await.unwrap(), State::Failed);
+    assert!(matches!(arm(id).await, Armed::Gone), "nothing is sent for what was given up");
+    assert_eq!(reserved(), 0);
+    book.is_sound().await;
+
+    let mut paid = 1;
+    for _ in 0..40 {
+        let id = approved().await;
+        let (armed, given_up) = tokio::join!(arm(id), other.give_up(id, "too late"));
+        match (armed, given_up.unwrap()) {
+            (Armed::Committed(intent), State::Paying) => {
+                assert!(intent.fresh());
+                assert_eq!(book.paid(id, sat(3), Some(sat(0))).await, State::Paid);
+                paid += 1;
+            }
+            (Armed::Gone, State::Failed) => {}
+            odd => panic!("{odd:?}"),
+        }
+        assert_eq!(reserved(), 0);
+    }
+    assert_eq!(book.budget(Scope::Session).await.spent, sat(3 * paid));
     book.is_sound().await;
 }
 

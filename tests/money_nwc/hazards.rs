@@ -1,5 +1,5 @@
-//! The twenty hazards that were seen of wallets and relays in use, as far as a whole purchase can meet them. Those that
-//! `rows` and `quirks` meet are named there: 3, 4, 9, 10, 12, 14 (stuck), 17.
+//! The twenty hazards that were seen of wallets and relays in use, as a whole purchase meets them. Some stand elsewhere and
+//! are named there: 3, 4, 7, 10, 14 (stuck) and 17 in `quirks`, 9 and 12 in `rows`, 11 and 17 in `extras`.
 
 use bursar::{
     clock::Clock,
@@ -243,6 +243,18 @@ async fn a_relay_that_keeps_nothing_is_enough() {
     let scene =
         Scene::new(LONG, relay(RelayOptions { keep: std::time::Duration::ZERO, ..RelayOptions::default() })).await;
     let told = scene.buy().await;
+    scene.paid_once(&told).await;
+}
+
+/// Hazard 19: a purchase on a warm connection costs one round trip to the wallet, over that connection.
+#[tokio::test]
+async fn a_warm_purchase_asks_the_wallet_once() {
+    let scene = Scene::new(LONG, SandboxOptions::default()).await;
+    scene.warm().await;
+    let relay = scene.world.sandbox.relay();
+    let before = (relay.accepted(), relay.published(23194));
+    let told = scene.buy().await;
+    assert_eq!((relay.accepted(), relay.published(23194)), (before.0, before.1 + 1));
     scene.paid_once(&told).await;
 }
 

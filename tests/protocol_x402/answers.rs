@@ -112,13 +112,23 @@ fn a_receipt_that_says_neither_yes_nor_no_is_none() {
     assert!(base.receipt(names.seen()).unwrap().settled, "the newer name counts");
 }
 
+/// What was signed for an exact price moves whole, so a smaller number in the receipt is nothing to book.
 #[test]
-fn an_amount_in_a_receipt_is_a_whole_number_or_nothing() {
-    let amount = |amount: Value| receipt(200, json!({ "success": true, "amount": amount })).unwrap().amount;
-    assert_eq!((amount(json!("2350")), amount(json!(2350)), amount(json!("0"))), (Some(2350), Some(2350), Some(0)));
+fn an_amount_in_a_receipt_counts_only_where_less_than_was_signed_can_be_charged() {
+    let said = |pin: &Pin, amount: Value| {
+        let receipt = json!({ "success": true, "transaction": "0x1", "amount": amount });
+        pin.receipt(Answer::new(200).header("payment-response", &receipt).seen()).unwrap().amount
+    };
+    let exact = base();
+    assert_eq!(said(&exact, json!("1")), None);
+    let mut upto = x402(&exact).clone();
+    upto.scheme = "upto".into();
+    let upto = Pin::X402(upto);
+    assert_eq!(said(&upto, json!("2350")), Some(2350));
+    assert_eq!((said(&upto, json!(2350)), said(&upto, json!("0"))), (Some(2350), Some(0)));
     for none in [json!("2350.5"), json!("-1"), json!("0x10"), json!(""), json!(1.5), json!("9".repeat(30)), json!(null)]
     {
-        assert_eq!(amount(none), None);
+        assert_eq!(said(&upto, none), None);
     }
 }
 
@@ -128,14 +138,14 @@ fn hazard_28_a_complaint_is_found_where_it_stands_and_is_clean() {
     let mut terms = terms(&[entry()]);
     terms["error"] = "invalid_exact_evm_signature".into();
     let failed =
-        json!({ "success": false, "errorReason": "unexpected_error", "errorMessage": "boom\r\n\u{1b}[31mred" });
+        json!({ "success": false, "errorReason": "unexpected_error", "errorMessage": "\"boom\"\r\n\u{1b}[31mred" });
     for (answer, expected) in [
         (Answer::new(402).header("payment-required", &terms), "invalid_exact_evm_signature"),
         (Answer::new(402).body(terms.to_string()), "invalid_exact_evm_signature"),
-        (Answer::new(402).header("payment-response", &failed), "unexpected_error: boom red"),
+        (Answer::new(402).header("payment-response", &failed), "unexpected_error: 'boom' red"),
         (
             Answer::new(402).header("payment-required", &terms).header("payment-response", &failed),
-            "unexpected_error: boom red",
+            "unexpected_error: 'boom' red",
         ),
         (
             Answer::new(402).body(r#"{"error":"Failed to verify payment: insufficient_funds"}"#),

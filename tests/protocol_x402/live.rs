@@ -43,7 +43,7 @@ fn a_live_challenge_is_one_offer_in_either_version() {
         let pin = pin(&offer);
         let transfer = pin.transfer().unwrap();
         assert_eq!((transfer.value, transfer.max_life_s), (10_000, if version == "v2" { 300 } else { 60 }));
-        assert!(pin.settled_by_seller() && pin.invoice().is_none());
+        assert!(Rail::is_settled_by_seller(offer.rail.0) && pin.invoice().is_none() && !pin.replays());
     }
 }
 
@@ -126,7 +126,8 @@ fn a_captured_challenge_of_the_field_is_payable_on_base() {
     assert_eq!(base.payee, "0x85BdB78Ad4C39565F767da6733a071F86BAEDb6b");
     assert_eq!((codes(base), base.remarks.len()), (vec![], 0));
     assert_eq!((codes(solana), solana.price, solana.world), (vec!["unknown_network"], None, None));
-    assert_eq!(solana.network, "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp");
+    assert_eq!((solana.network.as_str(), solana.rail), ("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", Rail::UNKNOWN));
+    assert_eq!(solana.asset, "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v");
     assert!(solana.objections[0].say.contains("solana:"));
     let pin = pin(base);
     let (name, _, json) = paid(&pin, &signed(&pin, 1));

@@ -6,6 +6,8 @@ mod entries;
 mod hostile;
 mod live;
 mod payments;
+mod permits;
+mod shop;
 
 use bursar::{
     evm::{Address, assets::Assets, eip3009::Authorization},

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bursar::{
     clock::Clock,
     ledger::{AuditRow, Filter, Ledger, Verified},
+    money::Currency,
     sandbox::{PlayNode, Sandbox, SandboxOptions, WalletService},
 };
 
@@ -36,6 +37,25 @@ impl World {
         let world = World { dir, sandbox, config: config.into(), envs: Vec::new() };
         world.write_config();
         world
+    }
+
+    /// A world with a wallet for play USDC beside the one for play sats, and a chain that can be asked.
+    pub async fn with_dollars(config: &str) -> World {
+        World::with_dollars_and(config, SandboxOptions::default()).await
+    }
+
+    /// The same with a sandbox of one's own making.
+    pub async fn with_dollars_and(config: &str, options: SandboxOptions) -> World {
+        let mut world = World::with_options("", options).await;
+        let rpc = world.sandbox.rpc_url();
+        world.set_config(&format!("{config}\n[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]\n"));
+        world.env("BURSAR_EVM_KEY", world.sandbox.evm_key().expose().to_owned().as_str());
+        world
+    }
+
+    /// What really left the play account, in units of USDC.
+    pub fn spent_units(&self) -> u64 {
+        self.sandbox.chain().spent_by(&self.sandbox.evm_address())
     }
 
     fn write_config(&self) {
@@ -137,10 +157,12 @@ impl World {
     pub async fn verify_money(&self) {
         self.verify().await;
         let rows = self.audit().await;
-        let sum = |f: fn(&AuditRow) -> Option<bursar::money::Amount>| -> u64 {
-            rows.iter().filter_map(f).map(|a| a.atomic()).sum()
+        let sum = |currency: Currency| -> u64 {
+            let paid = rows.iter().flat_map(|r| [r.paid, r.fee]).flatten();
+            paid.filter(|a| a.currency() == currency).map(|a| a.atomic()).sum()
         };
         let moved: u64 = self.node().moved().iter().map(|m| m.amount_msat + m.fee_msat).sum();
-        assert_eq!(sum(|r| r.paid) + sum(|r| r.fee), moved, "the ledger and the wallet disagree: {rows:#?}");
+        assert_eq!(sum(Currency::Sat), moved, "the ledger and the wallet disagree: {rows:#?}");
+        assert_eq!(sum(Currency::Usd), self.spent_units(), "the ledger and the chain disagree: {rows:#?}");
     }
 }

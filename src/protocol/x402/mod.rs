@@ -6,7 +6,8 @@
 //!  PAYMENT-RESPONSE, X-PAYMENT-RESPONSE   ──► the seller's word on what became of it
 //! ```
 //!
-//! Paid is the scheme `exact` by EIP-3009 with tokens that are pinned; everything else is listed with the reason why not.
+//! Paid is the scheme `exact` by EIP-3009 with tokens that are pinned, and through Permit2 (also the scheme `upto`) where the
+//! operator turned that on; everything else is listed with the reason why not.
 
 mod bazaar;
 mod challenge;
@@ -23,7 +24,7 @@ pub use self::{
 };
 use self::{challenge::Found, offer::UPFRONT};
 use super::{Challenge, Credential, MAX_OFFERS, Offer, Page, Protocol, Rail, Receipt, Seen};
-use crate::evm::eip3009::Transfer;
+use crate::evm::{eip3009::Transfer, permit2::Taking};
 
 /// What must be kept of one entry of `accepts`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Pin {
     pub extensions: Option<String>,
     /// What it asks to be transferred.
     pub transfer: Transfer,
+    /// How Permit2 may take it; `None` for EIP-3009.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub permit2: Option<Taking>,
 }
 
 /// Reads the x402 offers of a page: one an entry, those first that settle after the answer, else in the seller's order.
@@ -68,6 +72,7 @@ pub(super) fn read(page: &Page<'_>, challenge: &mut Challenge) {
         challenge.notes.push(format!("{many} more of its x402 terms were not kept: {MAX_OFFERS} are enough"));
     }
     challenge.offers.extend(offers);
+    challenge.described = bazaar::in_terms(&terms);
 }
 
 /// The header that pays; see [`payment::payment`].
@@ -85,8 +90,7 @@ pub(super) fn complaint(seen: Seen<'_>) -> String {
     receipt::complaint(seen)
 }
 
-/// Whether the seller keeps its answers by a payment's identifier (extension `payment-identifier`).
+/// Whether the seller keeps its answers by a payment's identifier; see [`payment::replays`].
 pub(super) fn replays(pin: &Pin) -> bool {
-    let extensions = pin.extensions.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    extensions.is_some_and(|e| e.get("payment-identifier").is_some())
+    payment::replays(pin)
 }

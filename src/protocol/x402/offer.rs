@@ -15,6 +15,7 @@ use crate::{
         Address,
         assets::{Assets, Chain, Token, chain_named},
         eip3009::Transfer,
+        permit2::Taking,
     },
     money::{Amount, Currency},
 };
@@ -47,9 +48,14 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
         Some(Value::Object(extra)) => judge.extra = extra.clone(),
         Some(_) => judge.objections.push(bad("its \"extra\" is no object")),
     }
-    offer.rail = judge.rail();
+    let permit2;
+    (offer.rail, permit2) = judge.rail(assets.permit2());
     let chain = judge.chain(&mut offer);
-    let token = chain.and_then(|chain| judge.token(chain, assets, &mut offer));
+    if chain.is_none() {
+        // On a chain that is not known nobody can say how an asset moves.
+        offer.rail = Rail::UNKNOWN;
+    }
+    let token = judge.token(chain, assets, &mut offer);
     let value = judge.value();
     if let (Some((_, currency)), Some(value)) = (&token, value)
         && offer.rail != Rail::UNKNOWN
@@ -59,12 +65,19 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
     let payee = judge.payee(&mut offer);
     let max_life_s = judge.life();
     if let Some((token, _)) = &token {
-        judge.domain(token);
+        // A permit is signed for Permit2's own domain, so the token's does not matter to it.
+        if offer.rail == Rail::EIP3009 {
+            judge.domain(token);
+        }
+        judge.contract(token);
         if payee == Some(token.address) {
             judge.object("bad_payee", "it would pay the token's own contract, where money is lost");
         }
     }
     judge.flow(&mut offer);
+    if let Some(Taking::UpTo { .. }) = permit2 {
+        offer.remarks.push("the price is the most that it may charge".into());
+    }
     offer.remarks.extend(resource_elsewhere(terms, fields, asked));
     let echoed = [Some(&entry.raw), terms.resource.as_ref(), terms.extensions.as_ref()];
     let echoed: usize = echoed.into_iter().flatten().map(String::len).sum();
@@ -74,6 +87,7 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
     offer.objections = judge.objections;
     if let (Some((token, _)), Some(to), Some(value), Some(max_life_s)) = (token, payee, value, max_life_s)
         && offer.objections.is_empty()
+        && (offer.rail == Rail::PERMIT2) == permit2.is_some()
     {
         let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         offer.way = Way::Pay(Box::new(super::super::Pin::X402(Pin {
@@ -83,7 +97,8 @@ pub(super) fn offer(terms: &Terms, entry: &Entry, asked: &Url, assets: &Assets) 
             accepted: entry.raw.clone(),
             resource: terms.resource.clone(),
             extensions: terms.extensions.clone(),
-            transfer: Transfer { token, to, value, max_life_s },
+            transfer: Transfer { token, to, value, max_life_s, nonce: None },
+            permit2,
         })));
     }
     offer
@@ -111,19 +126,23 @@ impl<'a> Judge<'a> {
         self.objections.push(Objection::new(code, say));
     }
 
-    /// The way the money would move, told by `scheme` and `extra.assetTransferMethod`.
-    fn rail(&mut self) -> Rail {
+    /// The way the money would move, told by `scheme` and `extra.assetTransferMethod`; and how Permit2 would take it.
+    fn rail(&mut self, permit2: bool) -> (Rail, Option<Taking>) {
         let method = given(&self.extra, "assetTransferMethod").cloned();
         let method_name = method.as_ref().map(|m| m.as_str().unwrap_or("?"));
         match (given(self.fields, "scheme").map(|s| s.as_str().unwrap_or("?")), method_name) {
-            (Some("exact"), None | Some("eip3009")) => return Rail::EIP3009,
+            (Some("exact"), None | Some("eip3009")) => return (Rail::EIP3009, None),
+            (Some("exact"), Some("permit2")) if permit2 => return (Rail::PERMIT2, Some(Taking::Exact)),
             (Some("exact"), Some("permit2")) => {
                 self.object("permit2_off", format!("it {PERMIT2_OFF}"));
-                return Rail::PERMIT2;
+                return (Rail::PERMIT2, None);
+            }
+            (Some("upto"), None | Some("permit2")) if permit2 => {
+                return (Rail::PERMIT2, self.facilitator().map(|facilitator| Taking::UpTo { facilitator }));
             }
             (Some("upto"), None | Some("permit2")) => {
                 self.object("permit2_off", format!("it charges up to its price, which {PERMIT2_OFF}"));
-                return Rail::PERMIT2;
+                return (Rail::PERMIT2, None);
             }
             (Some("exact" | "upto"), Some("erc7710")) => {
                 self.object("unsupported_method", "it is paid by a smart account's delegation (ERC-7710)");
@@ -144,7 +163,17 @@ impl<'a> Judge<'a> {
             }
             (None, _) => self.object("bad_terms", "it names no payment scheme"),
         }
-        Rail::UNKNOWN
+        (Rail::UNKNOWN, None)
+    }
+
+    /// Who alone may carry a payment of the scheme `upto` to the chain.
+    fn facilitator(&mut self) -> Option<Address> {
+        let named = given(&self.extra, "facilitatorAddress").and_then(|f| f.as_str()?.parse::<Address>().ok());
+        let named = named.filter(|address| !address.is_zero());
+        if named.is_none() {
+            self.object("bad_terms", "it charges up to its price and does not say who may charge (facilitatorAddress)");
+        }
+        named
     }
 
     /// The chain, named as CAIP-2 has it (version 2) or by its own name (version 1); either is read in both versions.
@@ -171,13 +200,17 @@ impl<'a> Judge<'a> {
     }
 
     /// The token, which must be one that somebody here vouches for: nothing else says how many decimals it has.
-    fn token(&mut self, chain: &Chain, assets: &Assets, offer: &mut Offer) -> Option<(Token, Currency)> {
-        let Some(asset) = given(self.fields, "asset") else {
+    fn token(&mut self, chain: Option<&Chain>, assets: &Assets, offer: &mut Offer) -> Option<(Token, Currency)> {
+        let asset = given(self.fields, "asset");
+        let address = asset.and_then(|asset| asset.as_str()?.parse::<Address>().ok());
+        let shown = asset.and_then(Value::as_str).unwrap_or_default();
+        offer.asset = address.map_or_else(|| clean(shown, 60), |address| address.to_string());
+        // Where the chain is not known, that is said already.
+        let chain = chain?;
+        let Some(asset) = asset else {
             self.object("bad_terms", "it names no asset");
             return None;
         };
-        let address = asset.as_str().and_then(|text| text.parse::<Address>().ok());
-        offer.asset = address.map_or_else(|| clean(asset.as_str().unwrap_or_default(), 60), |a| a.to_string());
         let token = address.and_then(|address| assets.find(chain.id, &address));
         if token.is_none() {
             let (shown, chain) = (address.map_or_else(|| quoted(asset), |a| a.to_string()), chain.name);
@@ -308,6 +341,10 @@ impl<'a> Judge<'a> {
                 ),
             );
         }
+    }
+
+    /// The contract to sign for, which must be the token.
+    fn contract(&mut self, token: &Token) {
         if let Some(contract) = given(&self.extra, "verifyingContract")
             && contract.as_str().and_then(|text| text.parse().ok()) != Some(token.address)
         {

@@ -8,23 +8,38 @@ use super::{
     challenge::{members, object, text},
     envelope::encode,
 };
-use crate::evm::{eip3009::Signed, hex, keccak256};
+use crate::evm::{eip3009, hex, keccak256, permit2};
 
 /// The extension by which a seller knows a repeated payment (extensions/payment_identifier.md).
 const PAYMENT_IDENTIFIER: &str = "payment-identifier";
 
-/// Makes the header out of the pinned terms and `{"signature","authorization"}`. `None` when what was signed is not what
-/// was pinned. The same input gives the same bytes.
+/// Makes the header out of the pinned terms and what the wallet signed: `{"signature","authorization"}` by EIP-3009, or
+/// `{"signature","permit2Authorization"}`. `None` when what was signed is not what was pinned. The same input gives the
+/// same bytes.
 pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
-    let signed: Signed = serde_json::from_slice(signed).ok()?;
-    let (authorization, transfer) = (&signed.authorization, &pin.transfer);
-    if authorization.to != transfer.to || authorization.value != transfer.value {
-        return None;
-    }
-    let payload = serde_json::to_string(&signed).ok()?;
+    let transfer = &pin.transfer;
+    let (payload, nonce) = match &pin.permit2 {
+        None => {
+            let signed: eip3009::Signed = serde_json::from_slice(signed).ok()?;
+            let authorization = &signed.authorization;
+            if authorization.to != transfer.to || authorization.value != transfer.value {
+                return None;
+            }
+            (serde_json::to_string(&signed).ok()?, authorization.nonce)
+        }
+        Some(taking) => {
+            let signed: permit2::Signed = serde_json::from_slice(signed).ok()?;
+            let (permit, permitted) = (&signed.permit, &signed.permit.permitted);
+            let asked = (transfer.to, transfer.value, transfer.token.address);
+            if (permit.witness.to, permitted.amount, permitted.token) != asked || !permit.is_for(taking) {
+                return None;
+            }
+            (serde_json::to_string(&signed).ok()?, permit.nonce)
+        }
+    };
     let (name, json) = match pin.version {
         1 => ("x-payment", in_version_1(pin, &payload)?),
-        2 => ("payment-signature", in_version_2(pin, &payload, &authorization.nonce)?),
+        2 => ("payment-signature", in_version_2(pin, &payload, &nonce)?),
         _ => return None,
     };
     let mut value = HeaderValue::from_str(&encode(&json)).ok()?;
@@ -74,4 +89,9 @@ fn identified(extensions: &str, nonce: &[u8; 32]) -> Option<String> {
     }
     *extension = object(&parts)?;
     Some(object(&all)?.get().to_owned())
+}
+
+/// Whether the seller keeps its answers by a payment's identifier, and a payment of this pin has one of ours.
+pub(super) fn replays(pin: &Pin) -> bool {
+    pin.version == 2 && pin.extensions.as_deref().is_some_and(|all| identified(all, &[0; 32]).is_some())
 }

@@ -81,10 +81,12 @@ pub(super) fn receipt(pin: &Pin, seen: Seen<'_>) -> Option<Receipt> {
     let settled = success && !open && matches!(status.as_str(), "" | "settled");
     let reason = match (settled, open) {
         (true, _) => String::new(),
-        (false, true) if word("errorReason") != PENDING => clean(&format!("{PENDING} {}", reason(&said)), REASON),
+        (false, true) if word("errorReason") != PENDING => told(&format!("{PENDING} {}", reason(&said))),
         (false, _) => reason(&said),
     };
-    let amount = match said.get("amount") {
+    // Only `upto` charges less than was signed. An EIP-3009 transfer moves all of it whatever the seller writes here, and
+    // books that believed a smaller number would give room in the budgets that is not there.
+    let amount = match said.get("amount").filter(|_| pin.scheme == "upto") {
         Some(Value::String(text)) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
         Some(value) => value.as_u64(),
         None => None,
@@ -106,14 +108,19 @@ pub(super) fn complaint(seen: Seen<'_>) -> String {
     }
     let body = Body::read(seen.body);
     if let Found::Terms(terms, _) = Found::read(seen, &body) {
-        let error = clean(&terms.error, REASON);
+        let error = told(&terms.error);
         if !error.is_empty() {
             return error;
         }
     }
     let fields = body.object();
     let text = ["error", "errorReason", "message", "detail"].iter().find_map(|name| fields?.get(*name)?.as_str());
-    clean(text.unwrap_or_default(), REASON)
+    told(text.unwrap_or_default())
+}
+
+/// A seller's reason, cleaned and cut; its own quotation marks must not end those that it will stand in.
+fn told(text: &str) -> String {
+    clean(text, REASON).replace('"', "'")
 }
 
 /// The object of a receipt header. Where both names are sent, version 2's own counts.
@@ -134,5 +141,5 @@ fn reason(said: &Map<String, Value>) -> String {
             one.or(other).or_else(|| word("statusDetail")).or_else(|| word("status")).unwrap_or_default().into()
         }
     };
-    clean(&text, REASON)
+    told(&text)
 }

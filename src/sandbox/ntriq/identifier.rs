@@ -12,29 +12,42 @@ pub(super) struct Identifiers(HashMap<String, Kept>);
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     payment: [u8; 32],
-    pub receipt: Option<Value>,
+    pub receipt: Value,
     pub answer: Value,
 }
 
-/// Whether a name was seen before.
-pub(super) enum Seen {
-    Never,
-    /// With the same payment.
-    Same(Kept),
-    /// With another one.
-    Other,
+/// What a name means.
+pub(super) enum Named {
+    /// There is none, and none is needed; or it is new.
+    New,
+    /// It names this very payment, which was answered before.
+    Before(Kept),
+    /// It names another payment.
+    Another,
+    /// It is missing, or not a name.
+    Wrong(&'static str),
 }
 
 impl Identifiers {
-    pub fn look(&self, id: &str, payment: &[u8; 32]) -> Seen {
-        match self.0.get(id) {
-            None => Seen::Never,
-            Some(kept) if kept.payment == *payment => Seen::Same(kept.clone()),
-            Some(_) => Seen::Other,
+    /// Judges the name of a payment.
+    pub fn judge(&self, id: Option<&str>, required: bool, payment: &[u8; 32]) -> Named {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        match id {
+            None if required => Named::Wrong("payment-identifier required"),
+            None => Named::New,
+            Some(id) if !(16..=128).contains(&id.len()) || !id.chars().all(plain) => {
+                Named::Wrong("invalid payment-identifier")
+            }
+            Some(id) => match self.0.get(id) {
+                None => Named::New,
+                Some(kept) if kept.payment == *payment => Named::Before(kept.clone()),
+                Some(_) => Named::Another,
+            },
         }
     }
 
-    pub fn keep(&mut self, id: &str, payment: [u8; 32], receipt: Option<Value>, answer: Value) {
+    /// Remembers what a named payment bought.
+    pub fn keep(&mut self, id: &str, payment: [u8; 32], receipt: Value, answer: Value) {
         self.0.insert(id.to_owned(), Kept { payment, receipt, answer });
     }
 }

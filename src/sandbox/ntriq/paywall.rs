@@ -18,7 +18,7 @@ use super::{
     catalogue::Extensions,
     facilitator::{self, Fault},
     handlers,
-    identifier::Seen,
+    identifier::Named,
     mode::{NtriqMode, Settling},
     payment::Payment,
     service::Service,
@@ -66,11 +66,9 @@ impl Service {
             }
             _ => None,
         };
-        let required = terms.endpoint.extensions == Extensions::Required && !terms.form.is_v1();
-        let identifier = match self.identify(&terms, &payment, required) {
-            Ok(identifier) => identifier,
-            Err(response) => return response.into(),
-        };
+        if let Some(response) = self.by_name(&terms, &payment) {
+            return response.into();
+        }
         let signed = match self.verify(&terms, &payment) {
             Ok(signed) => signed,
             Err(fault) => return terms.challenge(fault.text(self.dialect())).into(),
@@ -89,27 +87,20 @@ impl Service {
         if status.is_client_error() || status.is_server_error() {
             return (status, Json(answer)).into_response().into();
         }
-        self.settle(&terms, &signed, identifier.as_deref().map(|id| (id, payment.hash)), answer).await
+        self.settle(&terms, &signed, &payment, answer).await
     }
 
-    /// Reads the payment's identifier; an answer when that ends the request.
-    fn identify(&self, terms: &Terms, payment: &Payment, required: bool) -> Result<Option<String>, Response> {
-        let refuse = |status: StatusCode, say: &str| Err((status, Json(json!({"error": say}))).into_response());
-        let offered = matches!(terms.endpoint.extensions, Extensions::Identifier | Extensions::Required);
-        let Some(id) = payment.identifier().filter(|_| offered && !terms.form.is_v1()) else {
-            return match required {
-                true => refuse(StatusCode::BAD_REQUEST, "payment-identifier required"),
-                false => Ok(None),
-            };
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !(16..=128).contains(&id.len()) || !id.chars().all(plain) {
-            return refuse(StatusCode::BAD_REQUEST, "invalid payment-identifier");
-        }
-        match lock(&self.identifiers).look(id, &payment.hash) {
-            Seen::Never => Ok(Some(id.to_owned())),
-            Seen::Same(kept) => Err(delivered(StatusCode::OK, terms, kept.receipt, &kept.answer)),
-            Seen::Other => refuse(StatusCode::CONFLICT, "payment-identifier was used with another payload"),
+    /// The answer that the payment's own name asks for, when that ends the request.
+    fn by_name(&self, terms: &Terms, payment: &Payment) -> Option<Response> {
+        let id = payment.identifier().filter(|_| terms.takes_names());
+        let required = terms.takes_names() && terms.endpoint.extensions == Extensions::Required;
+        let refuse = |status: StatusCode, say: &str| Some((status, Json(json!({"error": say}))).into_response());
+        let named = lock(&self.identifiers).judge(id, required, &payment.hash);
+        match named {
+            Named::New => None,
+            Named::Before(kept) => Some(delivered(StatusCode::OK, terms, Some(kept.receipt), &kept.answer)),
+            Named::Another => refuse(StatusCode::CONFLICT, "payment-identifier was used with another payload"),
+            Named::Wrong(say) => refuse(StatusCode::BAD_REQUEST, say),
         }
     }
 
@@ -148,7 +139,7 @@ impl Service {
     }
 
     /// Settles, and answers.
-    async fn settle(&self, terms: &Terms, signed: &Signed, named: Option<(&str, [u8; 32])>, answer: Value) -> Outcome {
+    async fn settle(&self, terms: &Terms, signed: &Signed, payment: &Payment, answer: Value) -> Outcome {
         let mode = &terms.mode;
         let payer = &signed.authorization.from;
         // First those that do not settle in the ordinary way.
@@ -187,8 +178,8 @@ impl Service {
             return self.unsettled(terms, signed);
         };
         let receipt = facilitator::settled(terms, &transfer);
-        if let Some((id, hash)) = named {
-            lock(&self.identifiers).keep(id, hash, Some(receipt.clone()), answer.clone());
+        if let Some(id) = payment.identifier().filter(|_| terms.takes_names()) {
+            lock(&self.identifiers).keep(id, payment.hash, receipt.clone(), answer.clone());
         }
         let outcome = match mode {
             NtriqMode::LosesAnswer => Outcome::Cut,

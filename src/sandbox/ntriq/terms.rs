@@ -123,6 +123,11 @@ impl Terms {
         }
     }
 
+    /// Whether the buyer may name the payment.
+    pub fn takes_names(&self) -> bool {
+        !self.form.is_v1() && matches!(self.endpoint.extensions, Extensions::Identifier | Extensions::Required)
+    }
+
     /// What the challenge advertises beside the ways to pay; version 1 has no such thing.
     pub fn extensions(&self) -> Value {
         let mut all = json!({});

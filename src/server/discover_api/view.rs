@@ -9,6 +9,7 @@ use crate::{
     catalog::{Basis, Endpoint, Listed, Place},
     money::Amount,
     protocol::text::clean,
+    purchase::and_a_tenth,
 };
 
 /// One of a host's endpoints.
@@ -84,7 +85,7 @@ pub struct Full {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub example_given: bool,
     /// Whether a call that the seller answers with an error is paid all the same: `unknown`, so check the input first.
-    pub charge_on_error: &'static str,
+    pub charge_on_error: String,
 }
 
 /// A price that a document names.
@@ -155,7 +156,7 @@ impl Full {
             fields_unverified: abouts.collect(),
             example_unverified: endpoint.example.as_ref().map(|e| e.json.clone()),
             example_given: endpoint.example.as_ref().is_some_and(|e| e.given),
-            charge_on_error: "unknown",
+            charge_on_error: "unknown".into(),
         }
     }
 }
@@ -186,30 +187,9 @@ impl Next {
         if let Some(example) = &endpoint.example {
             arguments.insert("json".into(), example.json.clone());
         }
-        if let Some(most) = live.filter(|p| !p.is_zero()).and_then(a_little_more) {
+        if let Some(most) = live.filter(|p| !p.is_zero()).and_then(and_a_tenth) {
             arguments.insert("max_price".into(), most.to_string().into());
         }
         Next { tool: "fetch_paid", arguments }
-    }
-}
-
-fn a_little_more(price: Amount) -> Option<Amount> {
-    let step = if price.currency() == crate::money::Currency::Sat { 1000 } else { 1 };
-    let most = price.atomic().checked_add((price.atomic() / 10).max(1))?.checked_next_multiple_of(step)?;
-    Amount::new(price.currency(), most)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_that_is_paid_is_a_little_more_than_what_was_asked() {
-        let more = |text: &str| a_little_more(text.parse().unwrap()).unwrap().to_string();
-        assert_eq!(
-            (more("10 sat"), more("1 sat"), more("1000 sat")),
-            ("11 sat".into(), "2 sat".into(), "1100 sat".into())
-        );
-        assert_eq!(more("0.05 usd"), "0.055 usd");
     }
 }

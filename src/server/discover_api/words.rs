@@ -32,6 +32,7 @@ pub(super) fn lines(output: &Output) -> String {
         }
         lines.push(line);
     }
+    lines.extend(super::search::lines(output));
     if let Some(full) = &output.endpoint {
         lines.extend(endpoint(full));
     }
@@ -102,6 +103,6 @@ fn source(source: &Source) -> String {
 }
 
 /// A seller's words between marks that they cannot close.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace(['"', '“', '”'], "'"))
 }

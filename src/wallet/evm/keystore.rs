@@ -117,7 +117,7 @@ pub(super) fn open(text: &Secret, passphrase: &Secret) -> Result<(Zeroizing<[u8;
         return Err(BadKeystore::Passphrase);
     }
     let mut key = Zeroizing::new(sealed);
-    aes_128_ctr(&derived, iv, &mut *key);
+    aes_128_ctr(&derived, iv, &mut key);
     let address = address(&file);
     Ok((key, address))
 }

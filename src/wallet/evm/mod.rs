@@ -125,8 +125,10 @@ impl EvmWallet {
     }
 
     fn nonce(&self, transfer: &Transfer, seed: &[u8]) -> Nonce {
-        let Transfer { token, to, value, .. } = transfer;
-        Nonce { token: token.address, from: self.address(), nonce: self.key.nonce(token, seed, to, *value) }
+        let Transfer { token, to, value, nonce, .. } = transfer;
+        // A protocol may dictate it (MPP binds it to the seller's challenge); a token takes that one once as well.
+        let nonce = nonce.unwrap_or_else(|| self.key.nonce(token, seed, to, *value));
+        Nonce { token: token.address, from: self.address(), nonce }
     }
 
     async fn sign(&self, bill: &Bill) -> Result<Prepared, WalletError> {
@@ -169,7 +171,6 @@ impl EvmWallet {
             nonce: nonce.nonce,
         };
         let signed = self.key.sign(authorization, &transfer.token);
-        net.forget_balance();
         let wire = serde_json::to_vec(&signed).map_err(|_| WalletError::Setup("it could not be written".into()))?;
         Ok(Prepared { wire, resend_until: *valid_before })
     }

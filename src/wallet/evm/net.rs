@@ -149,13 +149,6 @@ impl Net {
         balance
     }
 
-    /// Forgets the balance: it is about to change.
-    pub(super) fn forget_balance(&self) {
-        if let Ok(mut known) = self.balance.try_lock() {
-            *known = None;
-        }
-    }
-
     /// The sum of our tokens of a currency, as one node tells it.
     async fn balance_by(&self, rpc: &Rpc, owner: &Address, currency: Currency) -> Result<Amount, NoAnswer> {
         let tokens = self.tokens.iter().filter(|(_, c)| *c == currency);

@@ -15,8 +15,8 @@ use crate::{
     protocol::text::clean,
 };
 
-/// More than any answer to what we ask is long.
-const LONGEST: usize = 256 << 10;
+/// More than any answer to what we ask is long: a block names all of its transactions.
+const LONGEST: usize = 1 << 20;
 
 /// How long a node may take for one answer, connecting included.
 const PATIENCE: Duration = Duration::from_secs(3);

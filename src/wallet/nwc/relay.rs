@@ -15,8 +15,9 @@
 //! Replies are subscribed for twice: once a connection, by our key, and once a request, by its id. Some wallets write
 //! replies without our key, and some relays do not find events by the id of another.
 //!
-//! A relay that wants to know who we are (NIP-42) is told once a connection. What it refused until then is asked again;
-//! a relay that has done so before is asked nothing on a new connection until it has been told.
+//! A relay that wants to know who asks is told: `auth`.
+
+mod auth;
 
 use std::{
     collections::HashMap,
@@ -25,9 +26,8 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use nostr::{
-    event::{Event, EventBuilder, EventId, FinalizeEvent, Kind, Tag},
+    event::{Event, EventId},
     key::{Keys, PublicKey},
-    types::Timestamp,
 };
 use tokio::{
     sync::mpsc,
@@ -39,6 +39,7 @@ use tokio_tungstenite::{
 };
 use url::Url;
 
+use self::auth::Auth;
 use super::{
     Pace, REPLY,
     dial::{Dial, Wire},
@@ -56,12 +57,6 @@ const MOST_SENDS: u32 = 4;
 /// How many authentic events one relay may deliver to one exchange: the wallet sends one, a replay is dropped. More
 /// where no request is answered: a busy wallet tells of all its payments.
 const MOST_EVENTS: [usize; 2] = [16, 64];
-
-/// How a relay begins a refusal when it first wants to know who we are.
-const UNKNOWN_CALLER: &str = "auth-required:";
-
-/// The kind of the event that answers a relay's challenge.
-const AUTH: Kind = Kind::Custom(22242);
 
 /// How many events that fail the check a connection may deliver before it is given up: each check costs a signature.
 const MOST_FORGED: u32 = 1000;
@@ -235,19 +230,6 @@ struct Keeper {
     pace: Pace,
     commands: mpsc::UnboundedReceiver<Command>,
     open: HashMap<String, Waiting>,
-}
-
-/// How far a connection has come in telling its relay who we are.
-#[derive(PartialEq, Eq)]
-enum Auth {
-    /// It has not asked.
-    Unasked,
-    /// It has asked, with this challenge.
-    Owed(String),
-    /// It was told, in the event with this id.
-    Told(String),
-    /// It has taken it, or refused it, or never said anything to it.
-    Over,
 }
 
 /// What one connection has come to.
@@ -466,15 +448,7 @@ impl Keeper {
     async fn send_due(&mut self, socket: &mut Socket, talk: &mut Talk) -> bool {
         let closing = talk.closing.drain(..);
         let mut messages: Vec<Message> = closing.map(|sub| Message::text(Frame::unsubscribe(&sub))).collect();
-        if let Auth::Owed(challenge) = &talk.auth {
-            match self.identity(challenge) {
-                Some((id, frame)) => {
-                    talk.auth = Auth::Told(id);
-                    messages.push(Message::text(frame));
-                }
-                None => talk.auth = Auth::Over,
-            }
-        }
+        messages.extend(self.introduce(talk).map(Message::text));
         if talk.held.is_none() {
             if std::mem::take(&mut talk.standing) {
                 messages.push(Message::text(self.subscribe.as_str()));
@@ -498,16 +472,6 @@ impl Keeper {
             }
         }
         messages.is_empty() || self.write(socket, messages).await
-    }
-
-    /// The answer to a challenge: its id and its frame. It names this relay, so that it is of no use at another.
-    fn identity(&self, challenge: &str) -> Option<(String, String)> {
-        let event = EventBuilder::new(AUTH, "")
-            .tags([Tag::custom("relay", [self.url.as_str()]), Tag::custom("challenge", [challenge])])
-            .custom_created_at(Timestamp::from_secs(self.clock.now_s()))
-            .finalize(&self.us)
-            .ok()?;
-        Some((event.id.to_hex(), Frame::authenticate(&event.try_as_json().ok()?)))
     }
 
     async fn write(&self, socket: &mut Socket, messages: Vec<Message>) -> bool {
@@ -541,7 +505,7 @@ impl Keeper {
                 }
                 let of = |w: &&mut Waiting| w.ask.publish.as_ref().is_some_and(|p| p.id == event);
                 if let Some(waiting) = self.open.values_mut().find(of) {
-                    if !taken && why.starts_with(UNKNOWN_CALLER) && talk.auth != Auth::Over {
+                    if !taken && talk.auth.defers(&why) {
                         (waiting.due[1], waiting.deferred) = (true, Some(why));
                         self.hold(talk);
                     } else {
@@ -555,7 +519,7 @@ impl Keeper {
                 }
             }
             Some(Frame::Closed { sub, why }) => {
-                let deferred = why.starts_with(UNKNOWN_CALLER) && talk.auth != Auth::Over;
+                let deferred = talk.auth.defers(&why);
                 if sub == self.standing {
                     talk.standing = deferred;
                 } else if let Some(waiting) = self.open.get_mut(&sub) {
@@ -576,24 +540,5 @@ impl Keeper {
             Some(Frame::Auth { .. }) | None => {}
         }
         Then::Go
-    }
-
-    /// Asks nothing more until the relay has been told who we are, or does not care to be.
-    fn hold(&mut self, talk: &mut Talk) {
-        self.wants_auth = true;
-        let until = Instant::now() + self.pace.answer_within;
-        talk.held.get_or_insert(until);
-    }
-
-    /// Goes on after the relay was told who we are (`taken`), or did not want to know. What it refused before is asked
-    /// again in the first case, and refused in the second.
-    fn identified(&mut self, talk: &mut Talk, taken: bool) {
-        (talk.auth, talk.held) = (Auth::Over, None);
-        for waiting in self.open.values_mut() {
-            if let Some(why) = waiting.deferred.take().filter(|_| !taken) {
-                waiting.due = [false; 2];
-                waiting.tell_once(2, Heard::Refused(why));
-            }
-        }
     }
 }

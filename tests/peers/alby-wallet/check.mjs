@@ -1,6 +1,7 @@
 // Bursar buys with a wallet and over a relay that others wrote: Alby's NWC wallet service, on the relay nostr-relay.
 // The wallet keeps a small ledger and checks every invoice with the package bolt11. Only the sandbox's node knows the
-// preimages, so the wallet is a gateway: it pays through the sandbox's wallet, and checks the proof it gets.
+// preimages, so the wallet is a gateway: it pays through the sandbox's wallet, and checks the proof it gets. In the end
+// Alby's client pays with a sandbox's wallet over that relay.
 import { NWCClient, NWCWalletService, NWCWalletServiceKeyPair, Nip47WalletError } from '@getalby/sdk/nwc';
 import bolt11 from 'bolt11';
 import assert from 'node:assert/strict';
@@ -9,6 +10,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { albyPays } from './sandbox.mjs';
 
 const home = process.env.PEER_HOME;
 const sandboxWallet = readFileSync(process.env.PEER_NWC_FILE, 'utf8').trim();
@@ -204,4 +206,8 @@ console.error = complain;
 const found = await other.lookupInvoice({ payment_hash: payment.hash });
 assert.equal(found.preimage, payment.preimage);
 console.log(`alby-wallet: bought for ${payment.msat} msat with a gateway wallet over nostr-relay, and used the token`);
+
+// The other way round over the same relay.
+const moved = await albyPays(relayUrl, `${home}/world`);
+console.log(`alby-wallet: Alby's client paid ${moved} msat with the sandbox's wallet over nostr-relay`);
 process.exit(0);

@@ -13,7 +13,7 @@ type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "bursar-peer-nostr-sdk CONNECTION_STRING_FILE INVOICE INVOICE";
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let args: Vec<String> = env::args().skip(1).collect();
     let [file, first, second] = &args[..] else { return Err(USAGE.into()) };

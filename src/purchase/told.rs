@@ -1,0 +1,117 @@
+//! Prices that a caller was told of before it bought. Whoever said yes to one price did not say yes to another: what asks
+//! more than a tenth above it is not bought unless the caller names what it is ready to pay.
+
+use std::{collections::HashMap, sync::Mutex};
+
+use url::Url;
+
+use super::{Caller, No, Purse, fetch::Call, lock};
+use crate::{
+    money::{Amount, Currency},
+    protocol::Offer,
+};
+
+/// How many prices are remembered.
+const MOST: usize = 2_000;
+
+/// A price and where it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Price {
+    amount: Amount,
+    basis: String,
+    template: Vec<String>,
+}
+
+/// The prices, by principal, origin and method.
+#[derive(Default)]
+pub(super) struct Told(Mutex<HashMap<String, Vec<Price>>>);
+
+/// A price and a tenth, in whole units of what is written: whole satoshi, millionths of a dollar.
+pub fn and_a_tenth(price: Amount) -> Option<Amount> {
+    let step = if price.currency() == Currency::Sat { 1000 } else { 1 };
+    let most = price.atomic().checked_add((price.atomic() / 10).max(1))?.checked_next_multiple_of(step)?;
+    Amount::new(price.currency(), most)
+}
+
+/// What a price is kept under, and the parts of its path with `{}` for each value.
+fn cut(caller: &Caller, method: &str, url: &Url) -> (String, Vec<String>) {
+    let part = |part: &str| {
+        let value = part.starts_with(':') || (part.starts_with('{') && part.ends_with('}'));
+        if value { "{}".to_owned() } else { part.to_owned() }
+    };
+    let path = url.path().replace("%7B", "{").replace("%7D", "}");
+    let parts = path.trim_end_matches('/').split('/').map(part).collect();
+    let (origin, method) = (url.origin().ascii_serialization(), method.to_ascii_uppercase());
+    (format!("{} {method} {origin}", caller.principal), parts)
+}
+
+fn fits(template: &[String], parts: &[String]) -> bool {
+    template.len() == parts.len() && template.iter().zip(parts).all(|(t, p)| t == "{}" || t == p)
+}
+
+impl Purse {
+    /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
+    pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
+        let (key, template) = cut(caller, method, url);
+        let mut told = lock(&self.0.told.0);
+        if told.len() >= MOST {
+            told.clear();
+        }
+        let prices = told.entry(key).or_default();
+        prices.retain(|p| p.template != template || p.amount.currency() != amount.currency());
+        if prices.len() < MOST {
+            prices.push(Price { amount, basis: basis.to_owned(), template });
+        }
+    }
+
+    /// Refuses what asks more than a tenth above what this caller was told, unless the caller said what it is ready to
+    /// pay. Prices in another currency are not compared.
+    pub(super) fn not_dearer_than_told(&self, call: &Call, offers: &[Offer]) -> Result<(), No> {
+        if call.max_price.is_some() {
+            return Ok(());
+        }
+        let (key, parts) = cut(&call.caller, call.request.method.as_str(), &call.request.url);
+        let told = lock(&self.0.told.0);
+        for price in told.get(&key).into_iter().flatten().filter(|p| fits(&p.template, &parts)) {
+            let same = |o: &&Offer| o.price.is_some_and(|p| p.currency() == price.amount.currency() && !p.is_zero());
+            let cheapest = offers.iter().filter(same).filter_map(|o| o.price).min_by_key(|p| p.atomic());
+            let (Some(asked), Some(most)) = (cheapest, and_a_tenth(price.amount)) else { continue };
+            if asked.exceeds(most) {
+                return Err(No::new(
+                    "above_discovered_price",
+                    format!(
+                        "it was found at {} ({}) and now asks {asked}, more than a tenth above. If that is still worth \
+                         it, call again with max_price \"{asked}\"",
+                        price.amount, price.basis
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_that_is_paid_is_a_little_more_than_what_was_told() {
+        let more = |text: &str| and_a_tenth(text.parse().unwrap()).unwrap().to_string();
+        assert_eq!(
+            (more("10 sat"), more("1 sat"), more("1000 sat")),
+            ("11 sat".into(), "2 sat".into(), "1100 sat".into())
+        );
+        assert_eq!(more("0.05 usd"), "0.055 usd");
+    }
+
+    #[test]
+    fn a_template_covers_the_calls_that_fill_it() {
+        let caller = Caller::local("");
+        let at = |url: &str| cut(&caller, "get", &Url::parse(url).unwrap());
+        let (key, template) = at("https://a.example/v1/{id}/x?q=1");
+        let (same, parts) = at("https://a.example/v1/7/x");
+        assert_eq!(key, same);
+        assert!(fits(&template, &parts) && !fits(&template, &at("https://a.example/v1/7").1));
+    }
+}

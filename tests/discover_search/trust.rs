@@ -1,0 +1,92 @@
+//! What was seen here counts more than what anybody lists.
+
+use serde_json::{Value, json};
+
+use crate::{Reply, Seller, World, index402, results, search, support::token_for};
+
+/// A row of a seller that takes Lightning.
+pub fn lightning(url: &str, name: &str, sats: u64, vouched: bool) -> Value {
+    json!({ "name": name, "description": name, "url": url, "protocol": "L402", "price_sats": sats, "payment_asset": "BTC",
+            "payment_network": "Lightning", "health_status": "healthy", "http_method": "GET",
+            "probe_status": if vouched { "probeable" } else { "unknown" } })
+}
+
+/// The results of a search for quokkas, as their trust and price by the path of their address.
+async fn quokkas(host: &crate::Host) -> Vec<(String, String, String)> {
+    let told = search(host, json!({ "query": "quokka tally" })).await;
+    let text = |r: &Value, key: &str| r[key].as_str().unwrap_or_default().to_owned();
+    let path = |r: &Value| url::Url::parse(&text(r, "url")).unwrap().path().to_owned();
+    results(&told).iter().map(|r| (path(r), text(r, "trust"), text(r, "price"))).collect()
+}
+
+#[tokio::test]
+async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let start = || {
+        let node = node.clone();
+        Seller::start(move |hit| {
+            if hit.paid() {
+                return if hit.uri.path() == "/delivers" { Reply::ok("{}") } else { Reply::status(500, "no") };
+            }
+            let invoice = node.invoice(3_000, "quokkas", 600).unwrap();
+            Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+        })
+    };
+    // Two sellers at one host, so that the token of the one does not open the other.
+    for (path, vouched, first) in [("/delivers", false, "/delivers"), ("/fails", true, "/known")] {
+        let asks = start().await;
+        let rows = vec![
+            lightning("https://quokka-shop.com/known", "Quokka tally", 3, !vouched),
+            lightning(&asks.url(path), "Quokka tally", 3, vouched),
+        ];
+        let catalog = index402(rows).await;
+        world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+        let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
+        assert_eq!(code, 0, "{err}");
+        let host = world.host().await;
+        let before = quokkas(&host).await;
+        assert_ne!(before[0].0, first, "{before:?}");
+        host.fetch(json!({ "url": asks.url(path) })).await;
+        let after = quokkas(&host).await;
+        assert_eq!(after[0].0, first, "{after:?}");
+        let trust = after.iter().find(|row| row.0 == path).map(|row| row.1.as_str());
+        assert_eq!(trust == Some("verified_here"), path == "/delivers", "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
+    let world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |_| {
+        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let catalog = index402(vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
+    let mut world = world;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    assert_eq!(quokkas(&host).await, [("/x".into(), "unverified".into(), "2 sat".into())]);
+    let told = search(&host, json!({ "query": "quokka tally", "live": true })).await;
+    let one = &results(&told)[0];
+    assert_eq!((one["price"].as_str(), one["price_basis"].as_str()), (Some("5 sat"), Some("live_402")), "{one}");
+    assert!(one["flags"].as_array().unwrap().contains(&json!("price_differs")), "{one}");
+    assert_eq!(quokkas(&host).await, [("/x".into(), "verified_here".into(), "5 sat".into())], "it is remembered");
+    let look = host.call("discover_api", json!({ "url": asks.url("/x") })).await;
+    assert!(look.text().contains("2 sat (catalog)"), "listed against live: {}", look.text());
+    assert!(look.facts()["flags"].as_array().unwrap().contains(&json!("price_differs")), "{}", look.text());
+    assert_eq!(world.spent_msat(), 0);
+}
+
+#[tokio::test]
+async fn a_host_that_looks_like_a_known_one_is_warned_of_when_it_is_looked_at() {
+    let world = World::new().await;
+    let host = world.host().await;
+    let told = host.call("discover_api", json!({ "url": "https://pullthatupjam\u{456}e.ai/" })).await;
+    assert!(told.text().contains("www.pullthatupjamie.ai, which is somebody else's"), "{}", told.text());
+    assert!(told.facts()["flags"].as_array().unwrap().contains(&json!("lookalike_host")));
+    assert_eq!(told.facts()["next"]["arguments"]["url"], "https://www.pullthatupjamie.ai/");
+}

@@ -1,0 +1,12 @@
+//! The wallet that pays with stablecoins: what it signs, what it asks of nodes that may lie, and its command line.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chain;
+mod cli;
+mod keys;
+mod looking;
+mod node;
+mod places;
+mod signing;

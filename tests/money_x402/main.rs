@@ -1,0 +1,12 @@
+//! Money over x402: the real server, an MCP client, a play chain that counts every unit, and a seller that can do
+//! anything a seller did to somebody. `H` numbers are the rows of the hazards of x402.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod crash;
+mod limits;
+mod memory;
+mod shop;
+mod ways;

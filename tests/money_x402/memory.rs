@@ -1,0 +1,73 @@
+//! Known prices: one round trip instead of two, inside the same limits, and both signatures held when it was wrong.
+
+use serde_json::json;
+
+use crate::{
+    shop::{CENT, Shop, TEXT},
+    support::until,
+};
+
+#[tokio::test]
+async fn a_price_that_was_paid_a_moment_ago_is_paid_again_in_one_round_trip() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    assert_eq!(host.fetch(shop.ask(TEXT, "one")).await.outcome(), "bought");
+    let challenges = shop.seller().challenges();
+    for text in ["two", "three"] {
+        let told = host.fetch(shop.ask(TEXT, text)).await;
+        assert_eq!(told.outcome(), "bought", "{}", told.text());
+    }
+    assert_eq!(shop.seller().challenges(), challenges, "the seller was not asked for its price");
+    assert_eq!(shop.world.spent_units(), 3 * CENT);
+    shop.world.verify_money().await;
+}
+
+#[tokio::test]
+async fn prices_are_not_remembered_where_the_operator_says_so_or_no_chain_can_be_asked() {
+    for shop in [Shop::with("[sellers]\nknown_prices = false\n").await, Shop::blind("").await] {
+        let host = shop.world.host().await;
+        for text in ["one", "two"] {
+            assert_eq!(host.fetch(shop.ask(TEXT, text)).await.outcome(), "bought");
+        }
+        assert_eq!(shop.seller().challenges(), 2);
+        assert_eq!(shop.transfers(), 2);
+    }
+}
+
+/// H11: a remembered price that is no longer taken costs today's price once, and both signatures are held till one is void.
+#[tokio::test]
+async fn a_remembered_price_that_rose_is_paid_at_todays_price_once_and_both_signatures_are_held() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    host.fetch(shop.ask(TEXT, "one")).await;
+    shop.seller().set_price(TEXT, 3 * CENT);
+    let told = host.fetch(shop.ask(TEXT, "two")).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    assert_eq!(told.facts()["paid_now"], "0.03 usd", "{}", told.text());
+    assert_eq!(shop.world.spent_units(), 4 * CENT);
+    assert_eq!(shop.held().await, CENT, "the refused signature may still be used");
+    shop.world.verify_money().await;
+    // Once it ran out, the chain says so, and its hold comes back.
+    assert!(host.close().await.success());
+    shop.clock.advance_ms(400_000);
+    let host = shop.world.host().await;
+    host.call("get_balance", json!({})).await;
+    until("the hold of the first signature is given back", async || shop.held().await == 0).await;
+    assert_eq!(shop.session().await.spent.atomic(), 4 * CENT);
+    shop.world.verify_money().await;
+}
+
+#[tokio::test]
+async fn a_remembered_price_that_rose_above_what_the_caller_pays_is_not_paid() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    host.fetch(shop.ask(TEXT, "one")).await;
+    shop.seller().set_price(TEXT, 3 * CENT);
+    let mut ask = shop.ask(TEXT, "two");
+    ask["max_price"] = "0.02 usd".into();
+    let told = host.fetch(ask).await;
+    assert_eq!(told.outcome(), "pending", "{}", told.text());
+    assert!(told.say().contains("it costs 0.03 usd, above max_price 0.02 usd"), "{}", told.say());
+    assert_eq!((shop.world.spent_units(), shop.held().await), (CENT, CENT));
+    shop.world.verify_money().await;
+}

@@ -1,0 +1,274 @@
+//! The play shop for MPP, bought from with nothing but the protocol: the session machine drives real requests, and every
+//! deposit and every refund is counted by the play network.
+
+use bursar::{
+    clock::Clock,
+    protocol::{
+        Credential, Seen, Way,
+        mpp::{
+            self, Pin,
+            session::{Action, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms},
+        },
+        read,
+    },
+    sandbox::{
+        PlayNode,
+        mpp_shop::{MppShop, MppShopOptions},
+    },
+    secret::Secret,
+};
+use futures_util::StreamExt as _;
+
+struct Lab {
+    node: PlayNode,
+    clock: Clock,
+    shop: MppShop,
+    http: reqwest::Client,
+    requests: usize,
+}
+
+struct Answer {
+    status: u16,
+    headers: http::HeaderMap,
+    body: Vec<u8>,
+    challenges: Vec<Pin>,
+}
+
+impl Lab {
+    async fn new(options: MppShopOptions) -> Lab {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = Clock::system();
+        let node = PlayNode::new(clock.clone(), 10_000_000);
+        let shop = MppShop::start(node.clone(), clock.clone(), options).await.unwrap();
+        Lab { node, clock, shop, http: reqwest::Client::new(), requests: 0 }
+    }
+
+    fn now_s(&self) -> u64 {
+        self.clock.now_s()
+    }
+
+    async fn send(&mut self, path: &str, credential: Option<&Credential>) -> reqwest::Response {
+        self.requests += 1;
+        let mut request = self.http.get(format!("{}{path}", self.shop.url()));
+        if let Some(credential) = credential {
+            request = request.header(credential.name.clone(), credential.value.clone());
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn get(&mut self, path: &str, credential: Option<&Credential>) -> Answer {
+        let response = self.send(path, credential).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.unwrap().to_vec();
+        let url = format!("{}{path}", self.shop.url()).parse().unwrap();
+        let found = read(Seen { url: &url, status, headers: &headers, body: &body });
+        let pins = found.offers.into_iter().filter_map(|offer| match offer.way {
+            Way::Pay(pin) => match *pin {
+                bursar::protocol::Pin::Mpp(pin) => Some(pin),
+                _ => None,
+            },
+            _ => None,
+        });
+        Answer { status, headers, body, challenges: pins.collect() }
+    }
+
+    async fn terms(&mut self, path: &str) -> Terms {
+        let answer = self.get(path, None).await;
+        answer.challenges.iter().find_map(Pin::session).expect("a session is offered").clone()
+    }
+
+    fn pay(&self, hash: &str) -> Secret {
+        self.node.pay(hash).expect("it is payable").preimage
+    }
+
+    /// Makes the return invoice, pays the deposit, and holds the session.
+    async fn deposit(&mut self, path: &str) -> Session {
+        let terms = self.terms(path).await;
+        let back = self.node.own_invoice(0, "refund", 7200).unwrap();
+        let refund = ReturnInvoice::check(&back.bolt11, &terms, self.now_s()).unwrap();
+        let preimage = self.pay(&terms.payment_hash);
+        Session::opened(&self.shop.url(), &terms, refund, preimage, self.now_s()).unwrap()
+    }
+
+    fn said(answer: &Answer) -> Said {
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Said {
+            goods: answer.status == 200,
+            failed: answer.status >= 500,
+            challenge: answer.challenges.iter().find_map(Pin::session).map(|terms| terms.challenge.clone()),
+            refund_sat: body["refundSats"].as_u64(),
+        }
+    }
+
+    /// One input, and all that follows from it by itself.
+    async fn drive(&mut self, session: &mut Session, path: &str, input: Input) -> Effect {
+        let mut effect = session.step(input, self.now_s());
+        loop {
+            let next = match &effect {
+                Effect::Show(action) => {
+                    let credential = session.credential(*action).unwrap();
+                    Input::Answered(Lab::said(&self.get(path, Some(&credential)).await))
+                }
+                Effect::Ask => Input::Answered(Lab::said(&self.get(path, None).await)),
+                Effect::Pay { invoice, .. } => {
+                    let hash = bursar::protocol::bolt11::Invoice::read(invoice).unwrap().payment_hash;
+                    Input::Paid(self.pay(&hash))
+                }
+                Effect::Deliver | Effect::Refuse | Effect::Rest => return effect,
+            };
+            effect = session.step(next, self.now_s());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_charge_is_paid_once_and_opens_once() {
+    for own_header in [false, true] {
+        let mut lab = Lab::new(MppShopOptions { own_header, ..MppShopOptions::default() }).await;
+        let asked = lab.get("/rates", None).await;
+        assert_eq!((asked.status, asked.challenges.len()), (402, 1));
+        let pin = bursar::protocol::Pin::Mpp(asked.challenges[0].clone());
+        let invoice = bursar::protocol::bolt11::Invoice::read(pin.invoice().unwrap()).unwrap();
+        let guess = lab.node.preimage(&invoice.payment_hash).unwrap();
+        let proof = bursar::protocol::Proof::Preimage { hex: guess };
+        let credential = pin.credential(&proof).unwrap();
+        assert_eq!(credential.name == "payment-authorization", own_header);
+        assert_eq!(
+            lab.get("/rates", Some(&credential)).await.status,
+            402,
+            "a preimage without a payment opens nothing"
+        );
+        lab.pay(&invoice.payment_hash);
+        let answer = lab.get("/rates", Some(&credential)).await;
+        assert_eq!(answer.status, 200);
+        let url = lab.shop.url().parse().unwrap();
+        let seen = Seen { url: &url, status: 200, headers: &answer.headers, body: &answer.body };
+        assert!(pin.receipt(seen).is_some_and(|receipt| receipt.settled));
+        assert_eq!(lab.get("/rates", Some(&credential)).await.status, 402, "used up");
+        assert_eq!((lab.node.spent_msat(), lab.shop.served("/rates")), (21_000, 1));
+    }
+}
+
+/// One question, one deposit, and then each call is one round trip that makes no invoice: what a session is for.
+#[tokio::test]
+async fn a_session_of_a_hundred_calls_costs_one_deposit_and_gives_the_rest_back() {
+    let mut lab = Lab::new(MppShopOptions { deposit_sat: 250, ..MppShopOptions::default() }).await;
+    let before = lab.node.balance_msat();
+    let mut session = lab.deposit("/chat").await;
+    for _ in 0..100 {
+        assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    }
+    assert_eq!((lab.requests, lab.shop.invoices(), lab.node.moved().len()), (101, 1, 1));
+    assert_eq!(lab.shop.session(&session.id), Some((50, true)));
+    assert_eq!(session.spent_sat, 200);
+    assert_eq!(lab.drive(&mut session, "/chat", Input::End).await, Effect::Rest);
+    assert!(session.is_over());
+    assert!(lab.node.is_paid(&session.refund.payment_hash), "our own node saw it come back");
+    assert_eq!((session.claimed_refund_sat, before - lab.node.balance_msat()), (Some(50), 200_000));
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Refuse);
+}
+
+#[tokio::test]
+async fn a_stream_of_a_thousand_chunks_is_topped_up_on_its_way_and_gives_the_rest_back() {
+    let mut lab = Lab::new(MppShopOptions { deposit_sat: 300, ..MppShopOptions::default() }).await;
+    let before = lab.node.balance_msat();
+    let mut session = lab.deposit("/stream").await;
+    assert_eq!(session.step(Input::Use, lab.now_s()), Effect::Show(Action::Open));
+    let credential = session.credential(Action::Open).unwrap();
+    let response = lab.send("/stream?chunks=1000", Some(&credential)).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(session.step(Input::Answered(Said { goods: true, ..Said::default() }), lab.now_s()), Effect::Deliver);
+    let (mut events, mut pieces) = (Events::default(), response.bytes_stream());
+    let (mut chunks, mut spent) = (0, 0);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.unwrap();
+        chunks += String::from_utf8_lossy(&piece).matches("\"chunk\":").count();
+        for event in events.feed(&piece) {
+            if let Event::Receipt { spent_sat } = &event {
+                spent = *spent_sat;
+            }
+            // The stream stays open while a challenge is fetched, paid and shown beside it.
+            assert_eq!(lab.drive(&mut session, "/stream", Input::Streamed(event)).await, Effect::Rest);
+        }
+    }
+    assert_eq!((chunks, spent), (1000, 2000));
+    assert_eq!((session.deposited_sat, lab.node.moved().len()), (2100, 7), "one deposit and six top-ups");
+    lab.drive(&mut session, "/stream", Input::End).await;
+    assert_eq!(before - lab.node.balance_msat(), 2_000_000, "exactly what was streamed");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_tops_up_ends_and_loses_nothing() {
+    let options = MppShopOptions { patience_ms: 30, ..MppShopOptions::default() };
+    let mut lab = Lab::new(options).await;
+    let mut session = lab.deposit("/stream").await;
+    session.step(Input::Use, lab.now_s());
+    let response = lab.send("/stream?chunks=100", session.credential(Action::Open).as_ref()).await;
+    session.step(Input::Answered(Said { goods: true, ..Said::default() }), lab.now_s());
+    let mut events = Events::default();
+    let found = events.feed(&response.bytes().await.unwrap());
+    assert!(matches!(&found[..], [Event::NeedTopUp(_), Event::Timeout(balance)] if balance.spent_sat == 40));
+    assert_eq!(lab.shop.session(&session.id), Some((0, true)));
+}
+
+/// The deposit is used up although the answer to the open never came: a bearer finds the session, and nothing is paid
+/// again.
+#[tokio::test]
+async fn an_open_whose_answer_was_lost_is_found_again() {
+    let mut lab = Lab::new(MppShopOptions::default()).await;
+    let mut session = lab.deposit("/chat").await;
+    assert_eq!(session.step(Input::Use, lab.now_s()), Effect::Show(Action::Open));
+    let credential = session.credential(Action::Open).unwrap();
+    assert_eq!(lab.get("/chat", Some(&credential)).await.status, 200);
+    assert_eq!(lab.get("/chat", Some(&credential)).await.status, 402, "the same open again is refused");
+    // The process ended here.
+    let stored = serde_json::to_vec(&session).unwrap();
+    let mut session = serde_json::from_slice::<Session>(&stored).unwrap().resumed();
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    assert_eq!(lab.node.moved().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_the_shop_closed_for_idleness_is_dropped_and_its_rest_came_back() {
+    let mut lab = Lab::new(MppShopOptions { idle_timeout_s: 1, ..MppShopOptions::default() }).await;
+    let mut session = lab.deposit("/chat").await;
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert!(session.is_idle(lab.now_s()));
+    let before = lab.requests;
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Refuse);
+    assert!(lab.requests - before <= 3, "no loop");
+    assert!(session.is_over() && lab.node.is_paid(&session.refund.payment_hash));
+    assert_eq!(lab.node.spent_msat(), 40_000);
+}
+
+/// A session that is used up without a stream: one more try with a fresh challenge, and then it is over.
+#[tokio::test]
+async fn a_balance_that_is_used_up_ends_the_session_without_a_payment() {
+    let mut lab = Lab::new(MppShopOptions { deposit_sat: 4, ..MppShopOptions::default() }).await;
+    let mut session = lab.deposit("/chat").await;
+    for _ in 0..2 {
+        assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    }
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Refuse);
+    assert_eq!(lab.node.moved().len(), 1);
+}
+
+/// What the shop itself must be: as hard as the real ones.
+#[tokio::test]
+async fn the_shop_takes_no_foreign_challenge_and_no_deposit_twice() {
+    let mut lab = Lab::new(MppShopOptions::default()).await;
+    let mut other = Lab::new(MppShopOptions::default()).await;
+    let session = lab.deposit("/chat").await;
+    let open = session.credential(Action::Open).unwrap();
+    assert_eq!(other.get("/chat", Some(&open)).await.status, 402, "another shop's challenge");
+    assert_eq!(lab.get("/rates", Some(&open)).await.status, 402, "another intent's");
+    assert_eq!(lab.get("/chat", Some(&open)).await.status, 200);
+    let both = lab.get("/both", None).await;
+    let kinds: Vec<_> = both.challenges.iter().map(|pin| pin.session().is_some()).collect();
+    assert_eq!(kinds, [false, true]);
+    assert_eq!(lab.shop.invoices(), 4, "each 402 makes its own");
+    assert!(mpp::secrets(&open).iter().all(|secret| secret.expose().len() == 64));
+    assert_eq!(lab.get("/free", None).await.status, 200);
+    assert_eq!(lab.get("/nothing", None).await.status, 404);
+}
