@@ -56,7 +56,7 @@ enum TokenCommand {
         /// A token that reads /metrics and nothing else
         #[arg(long, conflicts_with_all = ["purchase_limit", "session_limit", "day_limit", "total_limit"])]
         watch: bool,
-        /// Give a name that has (or had) a token a new one, with these limits: the same purse goes on
+        /// Give a name that has (or had) a token a new one, with these limits: the same purse goes on, in a new session
         #[arg(long)]
         renew: bool,
     },

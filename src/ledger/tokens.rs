@@ -123,6 +123,8 @@ impl Ledger {
                     params![principal, kind.name(), digest, now as i64],
                 )?;
                 allowance::write(conn, &principal, &allowed)?;
+                // A running session keeps the limits it began with, so the new ones begin with a new session.
+                session::end(conn, &principal, None, now)?;
                 let limits: Vec<_> = allowed.iter().map(|(s, a)| json!({ "scope": s, "limit": a })).collect();
                 let what = if renew { "renewed" } else { "made" };
                 note(conn, now, &principal, json!({ "token": what, "kind": kind.name(), "limits": limits }))?;

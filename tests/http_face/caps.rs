@@ -39,7 +39,7 @@ async fn a_session_too_many_takes_no_room_that_is_in_use() {
     let (made, other) = (token(&world, "scout", &[]).await, token(&world, "other", &[]).await);
     let door = Door::open(&world, &[]).await;
     let mut agents = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..64 {
         agents.push(Agent::come(&door, &made, Era::Handshake).await);
     }
     let one = Agent::come(&door, &made, Era::Stateless).await;
@@ -48,7 +48,7 @@ async fn a_session_too_many_takes_no_room_that_is_in_use() {
     let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
     let legacy = Agent { era: Era::Handshake, ..one };
     let told = legacy.ask(&hello).await;
-    assert_eq!(told.status, 429, "all sixteen were used a moment ago: {}", told.body);
+    assert_eq!(told.status, 429, "all of them were used a moment ago: {}", told.body);
     assert_eq!(told.headers["retry-after"], "1");
     for agent in &agents {
         agent.call("get_balance", json!({})).await;

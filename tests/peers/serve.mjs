@@ -28,6 +28,8 @@ export async function serve(home, config = []) {
     await once(child.stderr, 'data');
   }
   const at = `http://127.0.0.1:${/127\.0\.0\.1:(\d+)\/mcp/.exec(said)[1]}`;
+  // A check that fails leaves nothing behind.
+  process.on('exit', () => child.kill());
   const close = async () => {
     if (child.exitCode === null) {
       child.kill('SIGTERM');

@@ -9,9 +9,9 @@ pub(super) const REQUESTS: usize = 64;
 /// Calls of tools of one agent at once. A call may outlive the request that began it.
 pub(super) const CALLS: usize = 32;
 /// Sessions of one agent, handshake era. A further one takes the place of the one that was silent longest.
-pub(super) const SESSIONS: usize = 16;
+pub(super) const SESSIONS: usize = 64;
 /// A session that was used this recently is not silent.
-pub(super) const SILENT: Duration = Duration::from_secs(60);
+pub(super) const SILENT: Duration = Duration::from_secs(10);
 /// A session without a request for this long ends.
 pub(super) const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// The largest message.

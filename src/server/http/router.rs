@@ -122,7 +122,7 @@ impl Router {
             ("/mcp", _) => self.mcp(&agent, request).await,
             ("/sse", &Method::GET) if self.sse => match sse::open(&agent) {
                 Ok((exchange, response)) => (exchange, response, None),
-                Err(no) => return no,
+                Err(no) => return *no,
             },
             // Clients of the newer transport try this first, and take a 405 for "only the older one here".
             ("/sse", _) if self.sse => return not_allowed("GET"),
@@ -166,6 +166,7 @@ impl Router {
             None => Exchange(format!("one:{}", self.count.fetch_add(1, Ordering::Relaxed)).into()),
         };
         let refused = |response| (Exchange::default(), response, None);
+        let ends = parts.method == Method::DELETE;
         let body = match collect(body).await {
             Ok(body) => body,
             Err(no) => return refused(*no),
@@ -190,7 +191,12 @@ impl Router {
         } else {
             agent.mcp.handle(request).await
         };
-        (exchange, response.map(Body::new), in_use)
+        let mut response = response.map(Body::new);
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // The session is over, not about to be; some clients complain otherwise.
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        (exchange, response, in_use)
     }
 }
 

@@ -56,14 +56,14 @@ pub(super) fn exchange(id: &str) -> Exchange {
 }
 
 /// Opens a stream: its first event names the letterbox. The stream's end ends the session.
-pub(super) fn open(agent: &Arc<Agent>) -> Result<(Exchange, Response<Body>), Response<Body>> {
+pub(super) fn open(agent: &Arc<Agent>) -> Result<(Exchange, Response<Body>), Box<Response<Body>>> {
     let (up, from_client) = mpsc::channel::<RxJsonRpcMessage<RoleServer>>(WAITING);
     let (down, to_client) = mpsc::channel::<TxJsonRpcMessage<RoleServer>>(WAITING);
     let id = HEXLOWER.encode(&crate::random::<16>());
     {
         let mut boxes = agent.letterboxes.boxes();
         if boxes.len() >= caps::SESSIONS {
-            return Err(say(StatusCode::TOO_MANY_REQUESTS, "too many streams are open"));
+            return Err(Box::new(say(StatusCode::TOO_MANY_REQUESTS, "too many streams are open")));
         }
         boxes.insert(id.clone(), up);
     }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { proxy } from './proxy.mjs';
 import { homeOf, serve } from './serve.mjs';
@@ -21,7 +22,18 @@ for (const revision of ['2025-11-25', '2026-07-28']) {
   let said = '';
   for (const stream of [run.stdout, run.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text));
   const [status] = await once(run, 'exit');
-  assert.equal(status, 0, said.slice(-8000));
+  if (process.env.PEER_FAILURES) {
+    // Every check that failed, as a line of the baseline would name it, with why.
+    for (const folder of readdirSync(out).sort()) {
+      const scenario = folder.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
+      for (const check of JSON.parse(readFileSync(`${out}/${folder}/checks.json`, 'utf8'))) {
+        if (check.status !== 'FAILURE') continue;
+        console.log(`  - ${scenario}:${check.id}  # ${(check.errorMessage ?? '').replace(/\s+/g, ' ').slice(0, 160)}`);
+      }
+    }
+  } else {
+    assert.equal(status, 0, said.slice(-8000));
+  }
   const [total] = said.match(/Total: .*/g)?.slice(-1) ?? [''];
   console.log(`conformance ${revision}: ${total}`);
   between.close();
