@@ -11,7 +11,7 @@ use super::{
     budget::{self, Close},
     journal, purchase, steps,
 };
-use crate::config::LimitTable;
+use crate::{config::LimitTable, money::Amount};
 
 /// What became of [`Ledger::replace`].
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub enum Replaced {
 /// What became of an earlier intent.
 #[derive(Clone, Debug)]
 pub enum Fate {
-    /// It was used, or counts as used: the proof, as JSON (secret).
-    Spent(Vec<u8>),
+    /// It was used, or counts as used: the proof, as JSON (secret), and what was taken.
+    Spent(Vec<u8>, Amount),
     /// It was never used and cannot be any more.
     Void,
 }
@@ -103,21 +103,21 @@ fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &
     let open = purchase::earlier(conn, id)?.into_iter().find(|intent| intent.n == n);
     let (Some(intent), Some(at)) = (open, purchase::find(conn, id)?) else { return Ok(()) };
     let key = id.to_string();
-    let kind = match fate {
-        Fate::Spent(proof) => {
+    let (kind, amount) = match fate {
+        Fate::Spent(proof, taken) => {
             conn.execute(
-                "UPDATE intent SET state = 'settled', proof = ?, spent = amount, settled_ms = ?
+                "UPDATE intent SET state = 'settled', proof = ?, spent = ?, settled_ms = ?
                  WHERE purchase_id = ? AND n = ?",
-                params![proof, now_ms as i64, key, n],
+                params![proof, taken.atomic() as i64, now_ms as i64, key, n],
             )?;
-            budget::close(conn, &key, n, Close::Post(intent.price))?;
-            "post_earlier"
+            budget::close(conn, &key, n, Close::Post(*taken))?;
+            ("post_earlier", *taken)
         }
         Fate::Void => {
             conn.execute("UPDATE intent SET state = 'void' WHERE purchase_id = ? AND n = ?", params![key, n])?;
             budget::close(conn, &key, n, Close::Void)?;
-            "void_earlier"
+            ("void_earlier", intent.price)
         }
     };
-    steps::log(conn, now_ms, &at, kind, intent.price, json!({ "intent": n }))
+    steps::log(conn, now_ms, &at, kind, amount, json!({ "intent": n }))
 }

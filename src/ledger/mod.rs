@@ -12,6 +12,7 @@ mod intent;
 mod journal;
 mod limits;
 mod owner;
+mod part;
 mod purchase;
 mod purchases;
 mod refusals;

@@ -61,6 +61,7 @@ impl Purse {
             network: info.network.as_deref(),
             fee_cap: held.wallet.fee_cap(price),
             balance: held.wallet.balance_on(&offer.network).await,
+            objection: held.wallet.objection(offer.rail, &offer.network, &offer.asset, price).await,
         })
     }
 
@@ -255,6 +256,10 @@ pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> 
     if let Some(transfer) = pin.transfer() {
         let valid_before = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
         return Ok(Bill::Eip3009 { transfer: transfer.clone(), valid_before, seed });
+    }
+    if let Some((transfer, taking)) = pin.permit() {
+        let deadline = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
+        return Ok(Bill::Permit2 { transfer: transfer.clone(), taking: *taking, deadline, seed });
     }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     No, Purse, Request,
     buy::{Place, Wanted},
+    charge,
     drive::Run,
     fetch::Call,
     lock, quote,
@@ -117,8 +118,9 @@ impl Run<'_> {
 
     fn asks_the_same(&self, offer: &Offer) -> bool {
         let Way::Pay(pin) = &offer.way else { return false };
-        let ours = self.pin.as_ref().and_then(Pin::transfer);
-        pin.transfer().is_some_and(|asked| ours == Some(asked))
+        let ours = self.pin.as_ref();
+        pin.transfer().is_some_and(|asked| ours.and_then(Pin::transfer) == Some(asked))
+            || pin.permit().is_some_and(|asked| ours.and_then(Pin::permit) == Some(asked))
     }
 }
 
@@ -132,14 +134,16 @@ impl Purse {
                 Err(why) => LookSaid::CannotTell { why },
             };
             let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
-            let spent = |by, transaction| {
+            let pin: Option<Pin> = serde_json::from_slice(&intent.pin).ok();
+            let spent = |by, transaction, taken| {
                 let proof = serde_json::to_vec(&Proof::Transfer { by, transaction });
-                proof.map(Fate::Spent).map_err(|e| No::new("internal", e.to_string()))
+                let proof = proof.map_err(|e| No::new("internal", e.to_string()))?;
+                Ok::<_, No>(Fate::Spent(proof, charge::part(pin.as_ref(), intent.price, taken).unwrap_or(intent.price)))
             };
             let fate = match said {
-                LookSaid::OnChain { transaction } => spent(Witness::Chain, transaction)?,
+                LookSaid::OnChain { transaction, taken } => spent(Witness::Chain, transaction, taken)?,
                 LookSaid::Void => Fate::Void,
-                LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None)?,
+                LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None, None)?,
                 _ => continue,
             };
             ledger.close_earlier(id, intent.n, fate).await?;

@@ -5,17 +5,10 @@
 
 use tokio::sync::watch;
 
-use super::{
-    Flight, Request,
-    drive::{Run, Settled},
-    quote::seen,
-    results::Results,
-    step::Input,
-};
+use super::{Flight, Request, drive::Run, quote::seen, results::Results, step::Input};
 use crate::{
     http::{self, Answer},
     ledger::Standing,
-    money::Amount,
     protocol::{Credential, Proof, Receipt, Witness},
 };
 
@@ -53,12 +46,7 @@ impl Run<'_> {
             return then;
         }
         // An answer without a receipt was given all the same: it counts as paid, since nobody will say that it was not.
-        let by = if settled { Witness::Receipt } else { Witness::Nobody };
-        let transaction = receipt.as_ref().and_then(|r| r.transaction.clone());
-        let price = self.intent.price;
-        let charged = receipt.and_then(|r| r.amount).and_then(|a| Amount::new(price.currency(), a));
-        let spent = charged.filter(|charged| !charged.exceeds(price));
-        self.settled = Some(Settled { proof: Proof::Transfer { by, transaction }, spent, fee: None });
+        self.settled = Some(self.charged(receipt.as_ref()).await);
         self.after_paid = Some(if gave { Input::SellerAnswered } else { then });
         Input::Settled
     }

@@ -76,6 +76,9 @@ impl Purse {
                 if standing.state == State::Unknown || standing.n > 0 {
                     self.look_again_when_it_ran_out(&standing);
                 }
+                if ran.paid && standing.rail == Rail::PERMIT2.0 {
+                    self.look_at_charge(id, standing.liability_until_s.max(0) as u64);
+                }
                 self.report(&standing, ran).await
             }
             Err(no) => unrecorded(id, &no),
@@ -213,7 +216,7 @@ impl Purse {
     /// Why an approved purchase can no longer be paid, if so.
     fn too_late(&self, pin: &Pin, standing: &Standing) -> Option<String> {
         let now_s = self.0.clock.now_s();
-        if pin.transfer().is_some() {
+        if pin.transfer().is_some() || pin.permit().is_some() {
             return standing.runs_out(now_s).then(|| "its price ran out".into());
         }
         let policy = InvoicePolicy { max_life_s: u64::MAX, ..InvoicePolicy::default() };
@@ -275,10 +278,14 @@ impl Purse {
                 };
                 let moved = ran.body.as_ref().map(|body| pointed(body, true));
                 let paid = match by_seller {
-                    true => format!(
-                        "{} over {} on {} ({id}).{}",
-                        standing.spent, standing.rail, standing.network, ran.remark
-                    ),
+                    true => {
+                        let most = match standing.price.exceeds(standing.spent) {
+                            true => format!(" of at most {}", standing.price),
+                            false => String::new(),
+                        };
+                        let Standing { spent, rail, network, .. } = standing;
+                        format!("{spent}{most} over {rail} on {network} ({id}).{}", ran.remark)
+                    }
                     false => format!("{} and {} fee over {} ({id}).", standing.spent, standing.fee, standing.rail),
                 };
                 Report::new(

@@ -52,7 +52,7 @@ async fn the_first_signature_is_given_back_when_a_chain_says_that_it_is_void() {
     let session = book.budget(Scope::Session).await;
     assert_eq!((session.spent, session.held), (sat(50), sat(0)));
     assert!(book.ledger.unresolved().await.unwrap().is_empty());
-    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec())).await.unwrap();
+    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec(), sat(40))).await.unwrap();
     assert_eq!(book.budget(Scope::Session).await.spent, sat(50), "it is closed once");
     book.is_sound().await;
 }
@@ -63,7 +63,7 @@ async fn a_seller_that_uses_both_signatures_is_posted_with_both() {
     let id = book.bought(&Wish::of(sat(40))).await;
     replaced(&book, another(id, 1, sat(50))).await;
     book.paid(id, sat(50), Some(sat(0))).await;
-    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec())).await.unwrap();
+    book.ledger.close_earlier(id, 0, Fate::Spent(b"{}".to_vec(), sat(40))).await.unwrap();
     assert_eq!(book.ledger.find(id).await.unwrap().unwrap().spent, sat(90));
     assert_eq!(book.budget(Scope::Session).await.spent, sat(90));
     book.is_sound().await;
