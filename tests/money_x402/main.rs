@@ -8,5 +8,6 @@ mod answers;
 mod crash;
 mod limits;
 mod memory;
+mod permit2;
 mod shop;
 mod ways;
