@@ -75,11 +75,15 @@ impl Run<'_> {
         let (Some(call), Some(answer)) = (self.known.take(), self.refusal.take()) else {
             return Input::SellerAskedAgain { status: 402, why: why.into() };
         };
-        self.purse.forget_price(&call.request);
         let offers = match quote::read(&answer, &call.request.origin, self.purse.assets()) {
+            // It names no terms: not its price is refused, only settling failed. The same bytes are shown again.
+            Ok(challenge) if challenge.offers.is_empty() => {
+                return Input::SellerAskedAgain { status: 402, why: why.into() };
+            }
             Ok(challenge) => challenge.offers,
             Err(no) => return self.no_new_price(&no),
         };
+        self.purse.forget_price(&call.request);
         // Never another rail or network once one was used.
         let same = |offer: &Offer| offer.rail.0 == self.intent.rail && offer.network == self.intent.network;
         let offers: Vec<Offer> = offers.into_iter().filter(same).collect();
