@@ -37,6 +37,7 @@ pub use earlier::{Fate, Replaced};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
 pub use journal::Head;
 pub use limits::LimitSet;
+pub use part::Posted;
 pub use purchase::{Begun, Idempotency, NewPurchase, Standing};
 pub use refusals::{Refused, Reused};
 pub use result::StoredResult;

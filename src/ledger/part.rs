@@ -7,19 +7,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::{Committed, Intent, Ledger, LedgerError, PurchaseId, purchase, steps};
-use crate::money::Amount;
+use crate::{money::Amount, secret::Secret};
+
+/// An intent that was posted.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The intent.
+    pub intent: Committed<Intent>,
+    /// What it was posted on: the proof, as JSON (secret).
+    pub proof: Secret,
+}
 
 impl Ledger {
-    /// The last intents of all purchases that were settled on a rail since a time, in unix milliseconds, each with its
-    /// proof (secret).
+    /// The last intents of all purchases that were settled on a rail since a time, in unix milliseconds.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub async fn settled_on(
-        &self,
-        rail: &'static str,
-        since_ms: u64,
-    ) -> Result<Vec<(Committed<Intent>, Vec<u8>)>, LedgerError> {
+    pub async fn settled_on(&self, rail: &'static str, since_ms: u64) -> Result<Vec<Posted>, LedgerError> {
         self.0.writer.read(move |conn| settled_on(conn, rail, since_ms)).await
     }
 
@@ -34,7 +38,7 @@ impl Ledger {
     }
 }
 
-fn settled_on(conn: &Connection, rail: &str, since_ms: u64) -> Result<Vec<(Committed<Intent>, Vec<u8>)>, LedgerError> {
+fn settled_on(conn: &Connection, rail: &str, since_ms: u64) -> Result<Vec<Posted>, LedgerError> {
     let sql = "SELECT purchase_id, n, proof FROM intent WHERE rail = ? AND state = 'settled' AND settled_ms >= ?";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map(params![rail, since_ms as i64], |r| {
@@ -44,7 +48,9 @@ fn settled_on(conn: &Connection, rail: &str, since_ms: u64) -> Result<Vec<(Commi
     for row in rows {
         let (id, n, proof) = row?;
         let Ok(id) = id.parse() else { continue };
-        found.extend(purchase::intent(conn, id)?.filter(|intent| intent.n == n).map(|intent| (intent, proof)));
+        let intent = purchase::intent(conn, id)?.filter(|intent| intent.n == n);
+        let proof = Secret::new(String::from_utf8_lossy(&proof));
+        found.extend(intent.map(|intent| Posted { intent, proof }));
     }
     Ok(found)
 }

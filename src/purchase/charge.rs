@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     evm::permit2::Taking,
-    ledger::{Committed, Intent, PurchaseId},
+    ledger::{Committed, Intent, Posted, PurchaseId},
     money::Amount,
     protocol::{Pin, Proof, Rail, Receipt, Witness},
     wallet::LookSaid,
@@ -103,12 +103,12 @@ impl Purse {
     async fn open_charges(&self) -> Result<Vec<Committed<Intent>>, No> {
         let since = self.0.clock.now_ms().saturating_sub(YOUNG_MS);
         let mut settled = self.ledger().await?.settled_on(Rail::PERMIT2.0, since).await?;
-        settled.retain(|(intent, proof)| {
-            let shown = serde_json::from_slice(proof);
+        settled.retain(|Posted { intent, proof }| {
+            let shown = serde_json::from_str(proof.expose());
             let shown = matches!(shown, Ok(Proof::Transfer { by: Witness::Chain, .. }));
             !shown && serde_json::from_slice::<Pin>(&intent.pin).is_ok_and(|pin| is_up_to(&pin))
         });
-        Ok(settled.into_iter().map(|(intent, _)| intent).collect())
+        Ok(settled.into_iter().map(|posted| posted.intent).collect())
     }
 
     /// Asks the chain how much was taken where only the seller said so, and posts that. Moves nothing.

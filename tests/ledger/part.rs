@@ -38,7 +38,7 @@ async fn a_purchase_that_cost_nothing_in_the_end_is_posted_with_nothing() {
     let rail = book.ledger.intent(id).await.unwrap().unwrap().rail.clone();
     let rail: &'static str = Box::leak(rail.into_boxed_str());
     let settled = book.ledger.settled_on(rail, 0).await.unwrap();
-    assert_eq!(settled.iter().map(|(intent, _)| intent.purchase).collect::<Vec<_>>(), [id]);
+    assert_eq!(settled.iter().map(|posted| posted.intent.purchase).collect::<Vec<_>>(), [id]);
     assert!(book.ledger.settled_on("permit2", 0).await.unwrap().is_empty());
     book.is_sound().await;
 }
