@@ -94,7 +94,7 @@ impl EvmConfig {
                 .into());
         }
         let chains = chains(section)?;
-        let assets = assets(&section.assets, chains.iter().any(|c| c.chain.test))?;
+        let assets = assets(&section.assets, chains.iter().any(|c| c.chain.test))?.through_permit2(section.permit2);
         let passphrase_file = std::env::var_os("BURSAR_EVM_PASSPHRASE_FILE").filter(|f| !f.is_empty());
         Ok(EvmConfig {
             key: None,
@@ -253,6 +253,13 @@ mod tests {
         let chains: Vec<_> = config.chains.iter().map(|c| (c.chain.name, c.rpc.len())).collect();
         assert_eq!(chains, [("base", 0)]);
         assert!(!config.is_test() && config.key.is_none() && config.key_file.ends_with("evm.key"));
+    }
+
+    #[test]
+    fn permit2_is_off_until_the_operator_turns_it_on() {
+        let on = |text: &str| read(text).unwrap().assets.permit2();
+        assert_eq!([on(""), on("permit2 = false"), on("permit2 = true")], [false, false, true]);
+        assert!(read("permit2 = \"yes\"").is_err());
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub(super) struct EvmSection {
     pub(super) key_file: Option<PathBuf>,
     /// The chains that may be paid on, by name (`base`) or CAIP-2 name (`eip155:8453`). None written means Base alone.
     pub(super) chains: BTreeMap<String, ChainSection>,
+    /// Whether prices may be paid through Permit2, which needs an allowance that its owner gave it on the chain (false
+    /// unless told). Bursar never signs an allowance.
+    pub(super) permit2: bool,
     /// Tokens that may be paid with beside the built-in USDC.
     pub(super) assets: Vec<AssetRow>,
 }

@@ -11,7 +11,7 @@ use super::{
     budget::{self, Close},
     journal, purchase, steps,
 };
-use crate::config::LimitTable;
+use crate::{config::LimitTable, money::Amount};
 
 /// What became of [`Ledger::replace`].
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub enum Fate {
     Spent {
         /// The proof, as JSON (secret).
         proof: Vec<u8>,
+        /// What was taken.
+        taken: Amount,
         /// The transaction, where it is known.
         transaction: Option<String>,
     },
@@ -109,24 +111,24 @@ fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &
     let (Some(intent), Some(at)) = (open, purchase::find(conn, id)?) else { return Ok(()) };
     let key = id.to_string();
     let mut note = json!({ "intent": n });
-    let kind = match fate {
-        Fate::Spent { proof, transaction } => {
+    let (kind, amount) = match fate {
+        Fate::Spent { proof, taken, transaction } => {
             if let Some(transaction) = transaction {
                 note["transaction"] = transaction.as_str().into();
             }
             conn.execute(
-                "UPDATE intent SET state = 'settled', proof = ?, spent = amount, settled_ms = ?
+                "UPDATE intent SET state = 'settled', proof = ?, spent = ?, settled_ms = ?
                  WHERE purchase_id = ? AND n = ?",
-                params![proof, now_ms as i64, key, n],
+                params![proof, taken.atomic() as i64, now_ms as i64, key, n],
             )?;
-            budget::close(conn, &key, n, Close::Post(intent.price))?;
-            "post_earlier"
+            budget::close(conn, &key, n, Close::Post(*taken))?;
+            ("post_earlier", *taken)
         }
         Fate::Void => {
             conn.execute("UPDATE intent SET state = 'void' WHERE purchase_id = ? AND n = ?", params![key, n])?;
             budget::close(conn, &key, n, Close::Void)?;
-            "void_earlier"
+            ("void_earlier", intent.price)
         }
     };
-    steps::log(conn, now_ms, &at, kind, intent.price, note)
+    steps::log(conn, now_ms, &at, kind, amount, note)
 }

@@ -62,6 +62,7 @@ impl Purse {
             network: info.network.as_deref(),
             fee_cap: pin_of(offer).and_then(Pin::fee_cap).unwrap_or_else(|| held.wallet.fee_cap(price)),
             balance: held.wallet.balance_on(&offer.network).await,
+            objection: held.wallet.objection(offer.rail, &offer.network, &offer.asset, price).await,
         })
     }
 
@@ -276,6 +277,10 @@ pub(super) fn bill_of(pin: &Pin, fee_cap: Amount, seed: Vec<u8>, now_s: u64) -> 
     {
         let valid_before = now_s + tempo::LONGEST_LIFE_S;
         return Ok(Bill::Tempo { ask: ask.clone(), valid_before }.within(end));
+    }
+    if let Some((transfer, taking)) = pin.permit() {
+        let deadline = now_s + transfer.max_life_s.min(LONGEST_LIFE_S);
+        return Ok(Bill::Permit2 { transfer: transfer.clone(), taking: *taking, deadline, seed });
     }
     let text = pin.invoice().ok_or_else(|| No::new("not_payable", "the offer has no invoice"))?;
     let invoice = Invoice::read(text).map_err(|o| No { code: o.code, say: o.say })?;

@@ -34,6 +34,8 @@ pub struct WalletTerms<'a> {
     pub fee_cap: Amount,
     /// What it holds where the offer is to be paid, if that is known.
     pub balance: Option<Amount>,
+    /// Why it could not pay the offer all the same: a stable word and a sentence.
+    pub objection: Option<(&'static str, String)>,
 }
 
 /// An offer with a verdict.
@@ -88,7 +90,7 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, S
             format!("it costs {price}, and the wallet holds {balance} on {}", offer.network),
         ));
     }
-    Ok(())
+    wallet.objection.map_or(Ok(()), Err)
 }
 
 /// The name that BOLT11 has for a network's invoices.

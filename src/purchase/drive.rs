@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Progress, Purse, Request,
+    Flight, No, Progress, Purse, Request, charge,
     fetch::Call,
     present,
     quote::credential_of,
@@ -38,6 +38,15 @@ pub(super) struct Settled {
     /// What was charged, where that is not the whole price.
     pub(super) spent: Option<Amount>,
     pub(super) fee: Option<Amount>,
+    /// What else is worth saying of it.
+    pub(super) note: String,
+}
+
+impl Settled {
+    /// The whole price, with this proof, and no word of a fee.
+    pub(super) fn new(proof: Proof) -> Settled {
+        Settled { proof, spent: None, fee: None, note: String::new() }
+    }
 }
 
 /// One run of one purchase.
@@ -240,8 +249,7 @@ impl Run<'_> {
             }
             Effect::Requote => Ok(self.requote(at).await),
             Effect::CountAsSpent => {
-                let proof = Proof::Transfer { by: Witness::Nobody, transaction: None };
-                self.settled = Some(Settled { proof, spent: None, fee: None });
+                self.settled = Some(Settled::new(Proof::Transfer { by: Witness::Nobody, transaction: None }));
                 self.record_paid(at).await?;
                 let why = "no chain can be asked whether what was signed was used before it ran out, so it counts as \
                            spent"
@@ -307,7 +315,7 @@ impl Run<'_> {
         let said = wallet.pay(&self.intent).await;
         match said {
             PaySaid::Settled { preimage, fee } => {
-                self.settled = Some(Settled { proof: Proof::Preimage { hex: preimage }, spent: None, fee });
+                self.settled = Some(Settled { fee, ..Settled::new(Proof::Preimage { hex: preimage }) });
                 Input::Settled
             }
             PaySaid::Refused { code, message, sent_once } => {
@@ -326,12 +334,15 @@ impl Run<'_> {
         };
         let input = match said {
             LookSaid::Settled { preimage: Some(preimage), fee } => {
-                self.settled = Some(Settled { proof: Proof::Preimage { hex: preimage }, spent: None, fee });
+                self.settled = Some(Settled { fee, ..Settled::new(Proof::Preimage { hex: preimage }) });
                 Input::LookedSettled { proof: true }
             }
-            LookSaid::OnChain { transaction } => {
-                let proof = Proof::Transfer { by: Witness::Chain, transaction };
-                self.settled = Some(Settled { proof, spent: None, fee: None });
+            LookSaid::OnChain { transaction, taken } => {
+                let part = charge::part(self.pin.as_ref(), self.intent.price, taken);
+                // Where the chain does not show how much was taken, the most counts, and it is asked again.
+                let open = part.is_none() && self.pin.as_ref().is_some_and(charge::is_up_to);
+                let by = if open { Witness::Nobody } else { Witness::Chain };
+                self.settled = Some(Settled { spent: part, ..Settled::new(Proof::Transfer { by, transaction }) });
                 Input::LookedSettled { proof: true }
             }
             LookSaid::Void => Input::LookedVoid,
@@ -355,7 +366,7 @@ impl Run<'_> {
             Some(Pin::L402(pin)) => l402::hints(pin.token.expose()).expires_at,
             _ => None,
         };
-        self.remark = present::remark(&settled.proof);
+        self.remark = format!("{}{}", present::remark(&settled.proof), settled.note);
         let transaction = settled.proof.transaction().map(str::to_owned);
         let proof = serde_json::to_vec(&settled.proof).map_err(|e| No::new("ledger", e.to_string()))?;
         let payment = Payment {

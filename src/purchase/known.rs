@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     No, Purse, Request,
     buy::{Place, Wanted},
+    charge,
     drive::Run,
     fetch::Call,
     lock, quote,
@@ -82,11 +83,15 @@ impl Run<'_> {
         let (Some(call), Some(answer)) = (self.known.take(), self.refusal.take()) else {
             return Input::SellerAskedAgain { status: 402, why: why.into() };
         };
-        self.purse.forget_price(&call.request);
         let offers = match quote::read(&answer, &call.request.origin, self.purse.assets()) {
+            // It names no terms: not its price is refused, only settling failed. The same bytes are shown again.
+            Ok(challenge) if challenge.offers.is_empty() => {
+                return Input::SellerAskedAgain { status: 402, why: why.into() };
+            }
             Ok(challenge) => challenge.offers,
             Err(no) => return self.no_new_price(&no),
         };
+        self.purse.forget_price(&call.request);
         // Never another rail or network once one was used.
         let same = |offer: &Offer| offer.rail.0 == self.intent.rail && offer.network == self.intent.network;
         let offers: Vec<Offer> = offers.into_iter().filter(same).collect();
@@ -125,8 +130,9 @@ impl Run<'_> {
 
     fn asks_the_same(&self, offer: &Offer) -> bool {
         let Way::Pay(pin) = &offer.way else { return false };
-        let ours = self.pin.as_ref().and_then(Pin::transfer);
-        pin.transfer().is_some_and(|asked| ours == Some(asked))
+        let ours = self.pin.as_ref();
+        pin.transfer().is_some_and(|asked| ours.and_then(Pin::transfer) == Some(asked))
+            || pin.permit().is_some_and(|asked| ours.and_then(Pin::permit) == Some(asked))
     }
 }
 
@@ -140,16 +146,18 @@ impl Purse {
                 Err(why) => LookSaid::CannotTell { why },
             };
             let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
-            let spent = |by, transaction| {
+            let pin: Option<Pin> = serde_json::from_slice(&intent.pin).ok();
+            let spent = |by, transaction, taken| {
                 let proof = Proof::Transfer { by, transaction };
                 let transaction = proof.transaction().map(str::to_owned);
                 let proof = serde_json::to_vec(&proof).map_err(|e| No::new("internal", e.to_string()))?;
-                Ok::<_, No>(Fate::Spent { proof, transaction })
+                let taken = charge::part(pin.as_ref(), intent.price, taken).unwrap_or(intent.price);
+                Ok::<_, No>(Fate::Spent { proof, taken, transaction })
             };
             let fate = match said {
-                LookSaid::OnChain { transaction } => spent(Witness::Chain, transaction)?,
+                LookSaid::OnChain { transaction, taken } => spent(Witness::Chain, transaction, taken)?,
                 LookSaid::Void => Fate::Void,
-                LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None)?,
+                LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None, None)?,
                 _ => continue,
             };
             ledger.close_earlier(id, intent.n, fate).await?;

@@ -10,6 +10,7 @@
 //! in a task of its own, and every call that means the same purchase waits for the same task.
 
 mod buy;
+mod charge;
 pub mod choose;
 mod drive;
 mod fetch;
@@ -330,6 +331,7 @@ impl Purse {
                     _ => {}
                 }
             }
+            purse.settle_charges().await;
         });
     }
 

@@ -5,17 +5,10 @@
 
 use tokio::sync::watch;
 
-use super::{
-    Flight, Request,
-    drive::{Run, Settled},
-    quote::seen,
-    results::Results,
-    step::Input,
-};
+use super::{Flight, Request, drive::Run, quote::seen, results::Results, step::Input};
 use crate::{
     http::{self, Answer},
     ledger::Standing,
-    money::Amount,
     protocol::{Credential, Proof, Receipt, Witness},
 };
 
@@ -68,12 +61,8 @@ impl Run<'_> {
             return Input::Settled;
         }
         // What was given without a receipt, and is not on the chain yet, may be settled later: it counts as paid.
-        let by = if settled { Witness::Receipt } else { Witness::Nobody };
-        let transaction = receipt.as_ref().and_then(|r| r.transaction.as_ref()).map(|hash| payment.hide(hash));
-        let price = self.intent.price;
-        let charged = receipt.and_then(|r| r.amount).and_then(|a| Amount::new(price.currency(), a));
-        let spent = charged.filter(|charged| !charged.exceeds(price));
-        self.settled = Some(Settled { proof: Proof::Transfer { by, transaction }, spent, fee: None });
+        let hidden = |r: Receipt| Receipt { transaction: r.transaction.map(|hash| payment.hide(&hash)), ..r };
+        self.settled = Some(self.charged(receipt.map(hidden).as_ref()).await);
         self.after_paid = Some(if gave { Input::SellerAnswered } else { then.hiding(payment) });
         Input::Settled
     }

@@ -76,6 +76,9 @@ impl Purse {
                 if standing.state == State::Unknown || standing.n > 0 {
                     self.look_again_when_it_ran_out(&standing);
                 }
+                if ran.paid && standing.rail == Rail::PERMIT2.0 {
+                    self.look_at_charge(id, standing.liability_until_s.max(0) as u64);
+                }
                 self.report(&standing, ran).await
             }
             Err(no) => unrecorded(id, &no),
@@ -281,10 +284,14 @@ impl Purse {
                 };
                 let moved = ran.body.as_ref().map(|body| pointed(body, true));
                 let paid = match by_seller {
-                    true => format!(
-                        "{} over {} on {} ({id}).{}",
-                        standing.spent, standing.rail, standing.network, ran.remark
-                    ),
+                    true => {
+                        let most = match standing.price.exceeds(standing.spent) {
+                            true => format!(" of at most {}", standing.price),
+                            false => String::new(),
+                        };
+                        let Standing { spent, rail, network, .. } = standing;
+                        format!("{spent}{most} over {rail} on {network} ({id}).{}", ran.remark)
+                    }
                     false => format!("{} and {} fee over {} ({id}).", standing.spent, standing.fee, standing.rail),
                 };
                 Report::new(

@@ -34,11 +34,11 @@ use std::{
 };
 
 pub use aperture::{Aperture, ApertureOptions};
-pub use chain::{ChainRpc, PlayChain, Revert, RpcMode};
+pub use chain::{Carried, ChainRpc, PlayChain, Revert, RpcMode};
 pub use jamie::{Jamie, JamieMode, JamieOptions};
 pub use macaroon::RootKey;
 pub use node::{Fees, Movement, NodeError, Paid, PayError, PlayInvoice, PlayNode};
-pub use ntriq::{Dialect, Form, Leg, Ntriq, NtriqMode, NtriqOptions, Settling, Stranger, Whither};
+pub use ntriq::{Dialect, Form, Leg, Means, Ntriq, NtriqMode, NtriqOptions, Settling, Stranger, Whither};
 pub use relay::{Relay, RelayMode, RelayOptions};
 pub use wallet_service::{
     Behaviour, Ciphers, Envelope, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletKeys, WalletOptions,

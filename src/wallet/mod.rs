@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     clock::Clock,
     config::Config,
-    evm::{eip3009::Transfer, tempo},
+    evm::{eip3009::Transfer, permit2::Taking, tempo},
     http,
     ledger::{Committed, Intent},
     money::Amount,
@@ -58,13 +58,27 @@ pub enum Bill {
         /// From when on the signature is void, unix seconds: at most [`tempo::LONGEST_LIFE_S`] ahead.
         valid_before: u64,
     },
+    /// A transfer that the payer only signs, and that the seller has taken by the contract Permit2.
+    Permit2 {
+        /// What is transferred, and to whom; the most of it where less may be taken.
+        transfer: Transfer,
+        /// How it may be taken.
+        taking: Taking,
+        /// After when the signature is void, unix seconds.
+        deadline: u64,
+        /// What the nonce is derived from, as for EIP-3009.
+        seed: Vec<u8>,
+    },
 }
 
 impl Bill {
     /// The same bill, so that nothing that is signed for it outlives `end`, unix seconds.
     pub fn within(mut self, end: u64) -> Bill {
-        if let Bill::Eip3009 { valid_before, .. } | Bill::Tempo { valid_before, .. } = &mut self {
-            *valid_before = end.min(*valid_before);
+        if let Bill::Eip3009 { valid_before: until, .. }
+        | Bill::Tempo { valid_before: until, .. }
+        | Bill::Permit2 { deadline: until, .. } = &mut self
+        {
+            *until = end.min(*until);
         }
         self
     }
@@ -74,9 +88,9 @@ impl Bill {
     pub fn liability_until(&self, approved_by: Option<u64>) -> u64 {
         match self {
             Bill::Bolt11 { expires_at, .. } => *expires_at,
-            Bill::Eip3009 { valid_before, .. } | Bill::Tempo { valid_before, .. } => {
-                approved_by.unwrap_or(*valid_before)
-            }
+            Bill::Eip3009 { valid_before: until, .. }
+            | Bill::Tempo { valid_before: until, .. }
+            | Bill::Permit2 { deadline: until, .. } => approved_by.unwrap_or(*until),
         }
     }
 }
@@ -84,8 +98,9 @@ impl Bill {
 /// The exact bytes a wallet would send to pay a bill. Making them moves nothing.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// What goes over the wire (for NWC the signed event's JSON; for EIP-3009 the JSON of [`Signed`](crate::evm::eip3009::Signed),
-    /// for Tempo that of [`tempo::Signed`]).
+    /// What goes over the wire (for NWC the signed event's JSON; for what is only signed, the JSON of
+    /// [`eip3009::Signed`](crate::evm::eip3009::Signed), [`permit2::Signed`](crate::evm::permit2::Signed) or
+    /// [`tempo::Signed`]).
     pub wire: Vec<u8>,
     /// Until when the same bytes may be sent again, unix seconds; after that they are only looked up.
     pub resend_until: u64,
@@ -131,6 +146,8 @@ pub enum LookSaid {
     OnChain {
         /// The transaction, where it could be found.
         transaction: Option<String>,
+        /// What was taken, in the token's own units, where less than what was signed may be taken and that could be seen.
+        taken: Option<u64>,
     },
     /// The chain says that what was signed has not been used and can never be any more.
     Void,
@@ -254,6 +271,19 @@ pub trait Wallet: Send + Sync {
     /// The balance that is there for offers on this network, where it can be told in a moment. `None` when not.
     fn balance_on<'a>(&'a self, network: &'a str) -> Boxed<'a, Option<Amount>> {
         let _ = network;
+        Box::pin(std::future::ready(None))
+    }
+
+    /// Why it could not pay so much of an asset on this rail and network, apart from its balance: a stable word, and a
+    /// sentence that says what a person may do. `None` where nothing is known against it.
+    fn objection<'a>(
+        &'a self,
+        rail: Rail,
+        network: &'a str,
+        asset: &'a str,
+        price: Amount,
+    ) -> Boxed<'a, Option<(&'static str, String)>> {
+        let _ = (rail, network, asset, price);
         Box::pin(std::future::ready(None))
     }
 

@@ -32,7 +32,7 @@ async fn what_is_signed_moves_once_is_found_on_chain_and_is_never_signed_again()
     let moved = chain.transfer_with_authorization(&signed).unwrap();
     assert_eq!((moved.to, moved.value, chain.moved_units()), (transfer().to, 10_000, 10_000));
     match purse.wallet.look_up(&intent).await {
-        LookSaid::OnChain { transaction } => assert_eq!(transaction, Some(bursar::evm::hex(&moved.transaction))),
+        LookSaid::OnChain { transaction, .. } => assert_eq!(transaction, Some(bursar::evm::hex(&moved.transaction))),
         other => panic!("{other:?}"),
     }
     assert!(chain.transfer_with_authorization(&signed).is_err(), "the token took a nonce twice");

@@ -6,7 +6,7 @@ use crate::node::{Known, NOW, Node, Odd, Purse, TRANSACTION, bill, purse, signed
 
 fn short(said: &LookSaid) -> String {
     match said {
-        LookSaid::OnChain { transaction } => format!("on chain {}", transaction.as_deref().unwrap_or("?")),
+        LookSaid::OnChain { transaction, .. } => format!("on chain {}", transaction.as_deref().unwrap_or("?")),
         LookSaid::CannotTell { why } => format!("cannot tell: {why}"),
         other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
     }

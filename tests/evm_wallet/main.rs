@@ -8,5 +8,6 @@ mod cli;
 mod keys;
 mod looking;
 mod node;
+mod permit2;
 mod places;
 mod signing;

@@ -201,8 +201,13 @@ pub struct Purse {
 }
 
 pub fn purse(nodes: &[&str]) -> Purse {
+    purse_with("", nodes)
+}
+
+/// The same, with this under `[evm]`.
+pub fn purse_with(evm: &str, nodes: &[&str]) -> Purse {
     let home = tempfile::tempdir().unwrap();
-    let config = config(home.path(), nodes);
+    let config = config_of(home.path(), &format!("[evm]\n{evm}\n[evm.chains.base-sepolia]\nrpc = {nodes:?}\n"));
     let clock = Clock::manual(NOW * 1000);
     let client = Client::new(config.http.clone());
     let wallet = evm_from_config(&config, clock.clone(), client).unwrap().unwrap();
@@ -240,6 +245,10 @@ impl Purse {
     }
 
     pub async fn commit(&self, wire: Vec<u8>, rail_key: String) -> Committed<Intent> {
+        self.commit_on(Rail::EIP3009, wire, rail_key).await
+    }
+
+    pub async fn commit_on(&self, rail: Rail, wire: Vec<u8>, rail_key: String) -> Committed<Intent> {
         let ledger = Ledger::open(self.home.path(), LimitTable::default(), self.clock.clone()).unwrap();
         let id = PurchaseId::random();
         let new = NewPurchase {
@@ -263,7 +272,7 @@ impl Purse {
             purchase: id,
             n: 0,
             protocol: "x402".into(),
-            rail: Rail::EIP3009.to_string(),
+            rail: rail.to_string(),
             network: format!("eip155:{SEPOLIA}"),
             asset: "usdc".into(),
             payee: transfer().to.to_string(),

@@ -52,7 +52,8 @@ async fn the_first_signature_is_given_back_when_a_chain_says_that_it_is_void() {
     let session = book.budget(Scope::Session).await;
     assert_eq!((session.spent, session.held), (sat(50), sat(0)));
     assert!(book.ledger.unresolved().await.unwrap().is_empty());
-    book.ledger.close_earlier(id, 0, Fate::Spent { proof: b"{}".to_vec(), transaction: None }).await.unwrap();
+    let fate = Fate::Spent { proof: b"{}".to_vec(), taken: sat(40), transaction: None };
+    book.ledger.close_earlier(id, 0, fate).await.unwrap();
     assert_eq!(book.budget(Scope::Session).await.spent, sat(50), "it is closed once");
     book.is_sound().await;
 }
@@ -64,7 +65,7 @@ async fn a_seller_that_uses_both_signatures_is_posted_with_both() {
     replaced(&book, another(id, 1, sat(50))).await;
     let second = Payment { transaction: Some("0x2".into()), ..payment(sat(50), Some(sat(0))) };
     book.ledger.paid(id, second).await.unwrap();
-    let first = Fate::Spent { proof: b"{}".to_vec(), transaction: Some("0x1".into()) };
+    let first = Fate::Spent { proof: b"{}".to_vec(), taken: sat(40), transaction: Some("0x1".into()) };
     book.ledger.close_earlier(id, 0, first).await.unwrap();
     assert_eq!(book.ledger.find(id).await.unwrap().unwrap().spent, sat(90));
     assert_eq!(book.budget(Scope::Session).await.spent, sat(90));

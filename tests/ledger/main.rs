@@ -6,6 +6,7 @@ mod budgets;
 mod earlier;
 mod file;
 mod model;
+mod part;
 mod race;
 mod steps;
 mod tampering;

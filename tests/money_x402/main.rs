@@ -10,6 +10,7 @@ mod books;
 mod crash;
 mod limits;
 mod memory;
+mod permit2;
 mod person;
 mod shop;
 mod ways;

@@ -1,5 +1,6 @@
 //! Known prices: one round trip instead of two, inside the same limits, and both signatures held when it was wrong.
 
+use bursar::sandbox::NtriqMode;
 use serde_json::json;
 
 use crate::{
@@ -69,5 +70,18 @@ async fn a_remembered_price_that_rose_above_what_the_caller_pays_is_not_paid() {
     assert_eq!(told.outcome(), "pending", "{}", told.text());
     assert!(told.say().contains("it costs 0.03 usd, above max_price 0.02 usd"), "{}", told.say());
     assert_eq!((shop.world.spent_units(), shop.held().await), (CENT, CENT));
+    shop.world.verify_money().await;
+}
+
+/// H7: a settlement that fails for a moment says nothing of the price: the same bytes are shown again.
+#[tokio::test]
+async fn a_settlement_that_fails_at_a_remembered_price_gets_the_same_signature_again() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    assert_eq!(host.fetch(shop.ask(TEXT, "one")).await.outcome(), "bought");
+    shop.seller().set_mode(NtriqMode::FailsSettleFirst(2));
+    let told = host.fetch(shop.ask(TEXT, "two")).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    assert_eq!((shop.transfers(), shop.signatures()), (2, 2));
     shop.world.verify_money().await;
 }

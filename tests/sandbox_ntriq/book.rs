@@ -43,7 +43,7 @@ impl Bank {
     }
 
     fn carry(&self, note: Authorization) -> Result<(), Revert> {
-        self.chain.transfer_with_authorization(&note.sign(self.chain.token(), &self.key)).map(|_| ())
+        self.chain.transfer_with_authorization(note.sign(self.chain.token(), &self.key)).map(|_| ())
     }
 }
 
@@ -170,7 +170,7 @@ fn what_was_broadcast_moves_only_when_it_is_mined() {
 fn the_book_counts_every_unit_and_no_plain_transfer() {
     let bank = bank();
     for value in 1..=10 {
-        bank.chain.transfer_with_authorization(&bank.signed(value)).unwrap();
+        bank.chain.transfer_with_authorization(bank.signed(value)).unwrap();
     }
     assert!(bank.chain.spend(bank.me, Address([1; 20]), 45));
     assert_eq!((bank.chain.moved_units(), bank.chain.spent_by(&bank.me), bank.chain.moved().len()), (55, 55, 10));

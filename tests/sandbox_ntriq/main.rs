@@ -8,6 +8,7 @@ mod buyer;
 mod command;
 mod extensions;
 mod money;
+mod permit2;
 mod rpc;
 mod selling;
 mod terms;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Block;
+use super::{Block, Carried, permit2::Permits};
 use crate::evm::{Address, assets::Token, eip3009::Signed, keccak256, word};
 
-/// A payment by authorization that went through.
+/// A payment by something that was signed, an authorization or a permit, that went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// Who paid.
@@ -43,6 +43,24 @@ pub enum Revert {
     /// The payer holds too little.
     #[error("ERC20: transfer amount exceeds balance")]
     InsufficientBalance,
+    /// The block's time is after the permit's deadline.
+    #[error("SignatureExpired")]
+    DeadlinePassed,
+    /// Permit2 has seen this payer's nonce.
+    #[error("InvalidNonce")]
+    PermitUsed,
+    /// The permit is not signed by the payer, or for another spender or token.
+    #[error("InvalidSigner")]
+    InvalidSigner,
+    /// More is to be taken than was signed for, or less where the whole was.
+    #[error("AmountExceedsPermitted")]
+    MoreThanPermitted,
+    /// Only the facilitator that was signed may carry it.
+    #[error("UnauthorizedFacilitator")]
+    NotTheFacilitator,
+    /// Permit2 may not take so much from the payer.
+    #[error("TRANSFER_FROM_FAILED")]
+    NoAllowance,
 }
 
 /// A transaction in a block.
@@ -61,8 +79,10 @@ pub(in crate::sandbox) struct Moved {
     pub from: Address,
     pub to: Address,
     pub value: u64,
-    /// The nonce, when it moved by authorization.
+    /// The nonce, when it moved by something that was signed.
     pub nonce: Option<[u8; 32]>,
+    /// Whether Permit2 took it: then no event names the nonce.
+    pub by_permit: bool,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +91,8 @@ pub(super) struct Book {
     /// The block in which each payer's nonce was used.
     used: HashMap<(Address, [u8; 32]), Block>,
     pub mined: Vec<Mined>,
-    pub pending: Vec<([u8; 32], Signed)>,
+    pub permits: Permits,
+    pub pending: Vec<([u8; 32], Carried)>,
     pub code: HashMap<Address, Vec<u8>>,
     pub head_age_s: u64,
     made: u64,
@@ -102,7 +123,7 @@ impl Book {
 
     pub fn mint(&mut self, block: Block, to: Address, value: u64) {
         let transaction = self.new_hash(b"mint");
-        self.shift(block, transaction, Moved { from: Address([0; 20]), to, value, nonce: None });
+        self.shift(block, transaction, Moved { from: Address([0; 20]), to, value, nonce: None, by_permit: false });
     }
 
     pub fn spend(&mut self, block: Block, from: Address, to: Address, value: u64) -> bool {
@@ -110,12 +131,25 @@ impl Book {
             return false;
         }
         let transaction = self.new_hash(b"transfer");
-        self.shift(block, transaction, Moved { from, to, value, nonce: None });
+        self.shift(block, transaction, Moved { from, to, value, nonce: None, by_permit: false });
         true
     }
 
+    /// What the contracts would say.
+    pub fn check(&self, token: &Token, head: Block, carried: &Carried) -> Result<(), Revert> {
+        match carried {
+            Carried::Authorization(signed) => self.check_authorization(token, head, signed),
+            Carried::Permit { signed, amount, by } => {
+                self.permits.check(token, head, signed, *amount, by)?;
+                // Permit2 gives no reason of the token's.
+                let enough = self.balance_of(&signed.permit.from) >= *amount;
+                if enough { Ok(()) } else { Err(Revert::InsufficientBalance) }
+            }
+        }
+    }
+
     /// The token's checks, in the token's order.
-    pub fn check(&self, token: &Token, head: Block, signed: &Signed) -> Result<(), Revert> {
+    fn check_authorization(&self, token: &Token, head: Block, signed: &Signed) -> Result<(), Revert> {
         let a = &signed.authorization;
         if head.timestamp() <= a.valid_after {
             return Err(Revert::NotYetValid);
@@ -138,36 +172,45 @@ impl Book {
         Ok(())
     }
 
-    /// Mines one authorization: it moves, or it stands in the block as reverted.
+    /// Mines one of them: it moves, or it stands in the block as reverted.
     pub fn carry(
         &mut self,
         token: &Token,
         head: Block,
         transaction: [u8; 32],
-        signed: &Signed,
+        carried: &Carried,
     ) -> Result<Transfer, Revert> {
-        let a = &signed.authorization;
-        if let Err(revert) = self.check(token, head, signed) {
+        if let Err(revert) = self.check(token, head, carried) {
             self.mined.push(Mined { transaction, block: head, moved: None });
             return Err(revert);
         }
-        self.used.insert((a.from, a.nonce), head);
-        self.shift(head, transaction, Moved { from: a.from, to: a.to, value: a.value, nonce: Some(a.nonce) });
-        Ok(Transfer { from: a.from, to: a.to, value: a.value, nonce: a.nonce, transaction, block: head })
+        let (from, nonce) = (carried.payer(), carried.nonce());
+        let (to, value, by_permit) = match carried {
+            Carried::Authorization(signed) => {
+                self.used.insert((from, nonce), head);
+                (signed.authorization.to, signed.authorization.value, false)
+            }
+            Carried::Permit { signed, amount, .. } => {
+                self.permits.take(head, signed, *amount);
+                (signed.permit.witness.to, *amount, true)
+            }
+        };
+        self.shift(head, transaction, Moved { from, to, value, nonce: Some(nonce), by_permit });
+        Ok(Transfer { from, to, value, nonce, transaction, block: head })
     }
 
     pub fn transfers(&self) -> Vec<Transfer> {
         let by_authorization = |m: &Mined| {
             let moved = m.moved.as_ref()?;
-            let Moved { from, to, value, nonce } = moved.clone();
+            let Moved { from, to, value, nonce, .. } = moved.clone();
             Some(Transfer { from, to, value, nonce: nonce?, transaction: m.transaction, block: m.block })
         };
         self.mined.iter().filter_map(by_authorization).collect()
     }
 
     /// A hash that no other transaction has, so that the same authorization sent twice makes two.
-    pub fn next_transaction(&mut self, signed: &Signed) -> [u8; 32] {
-        self.new_hash(&signed.signature)
+    pub fn next_transaction(&mut self, carried: &Carried) -> [u8; 32] {
+        self.new_hash(carried.signature())
     }
 
     fn new_hash(&mut self, of: &[u8]) -> [u8; 32] {

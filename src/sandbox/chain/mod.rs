@@ -1,10 +1,12 @@
 //! The play chain: Base Sepolia's USDC as a token book in memory, and a window on it that speaks JSON-RPC.
 //!
-//! The book makes exactly the token's own checks, in the token's order, and remembers every unit that moved. Whatever a
+//! The book makes exactly the token's own checks, in the token's order, and those of Permit2 and x402's contracts, and remembers every unit that moved. Whatever a
 //! seller, a facilitator or an RPC says about a payment, the book is the witness.
 
 mod block;
 mod book;
+mod carried;
+mod permit2;
 pub mod rpc;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 pub use block::Block;
 pub(super) use book::Mined;
 pub use book::{Revert, Transfer};
+pub use carried::Carried;
 pub use rpc::{ChainRpc, RpcMode};
 
 use self::book::Book;
@@ -24,7 +27,7 @@ use crate::{
     evm::{
         Address,
         assets::{Assets, Token},
-        eip3009::Signed,
+        permit2::CONTRACT,
     },
 };
 
@@ -99,32 +102,37 @@ impl PlayChain {
         lock(&self.0.book).is_used(payer, nonce)
     }
 
-    /// What the token would say to an authorization now; nothing changes.
+    /// Lets Permit2 take so many units from an account, as its owner does with a transaction of theirs.
+    pub fn allow_permit2(&self, owner: Address, units: u64) {
+        lock(&self.0.book).permits.allow(owner, units);
+    }
+
+    /// What the contracts would say to an authorization or a permit now; nothing changes.
     ///
     /// # Errors
     /// [`Revert`].
-    pub fn simulate(&self, signed: &Signed) -> Result<(), Revert> {
+    pub fn simulate(&self, carried: impl Into<Carried>) -> Result<(), Revert> {
         let book = &*lock(&self.0.book);
-        book.check(&self.0.token, self.head_of(book), signed)
+        book.check(&self.0.token, self.head_of(book), &carried.into())
     }
 
-    /// Carries an authorization to the chain; anybody may. It moves its value at once, or nothing.
+    /// Carries an authorization to the chain, which anybody may, or a permit. It moves its value at once, or nothing.
     ///
     /// # Errors
-    /// [`Revert`]: the token refused, and nothing moved by this call.
-    pub fn transfer_with_authorization(&self, signed: &Signed) -> Result<Transfer, Revert> {
-        let book = &mut *lock(&self.0.book);
+    /// [`Revert`]: a contract refused, and nothing moved by this call.
+    pub fn transfer_with_authorization(&self, carried: impl Into<Carried>) -> Result<Transfer, Revert> {
+        let (carried, book) = (carried.into(), &mut *lock(&self.0.book));
         let head = self.head_of(book);
-        let transaction = book.next_transaction(signed);
-        book.carry(&self.0.token, head, transaction, signed)
+        let transaction = book.next_transaction(&carried);
+        book.carry(&self.0.token, head, transaction, &carried)
     }
 
     /// Sends an authorization to the chain's waiting room and gives its transaction's hash. Nothing moves before
     /// [`PlayChain::mine_pending`], and then only if the token agrees.
-    pub fn broadcast(&self, signed: &Signed) -> [u8; 32] {
-        let book = &mut *lock(&self.0.book);
-        let transaction = book.next_transaction(signed);
-        book.pending.push((transaction, signed.clone()));
+    pub fn broadcast(&self, carried: impl Into<Carried>) -> [u8; 32] {
+        let (carried, book) = (carried.into(), &mut *lock(&self.0.book));
+        let transaction = book.next_transaction(&carried);
+        book.pending.push((transaction, carried));
         transaction
     }
 
@@ -133,7 +141,7 @@ impl PlayChain {
         let book = &mut *lock(&self.0.book);
         let head = self.head_of(book);
         let waiting = std::mem::take(&mut book.pending);
-        waiting.iter().map(|(transaction, signed)| book.carry(&self.0.token, head, *transaction, signed)).collect()
+        waiting.iter().map(|(transaction, carried)| book.carry(&self.0.token, head, *transaction, carried)).collect()
     }
 
     /// Forgets everything that waits, and says how much that was: a transaction that never made it into a block.
@@ -163,7 +171,7 @@ impl PlayChain {
 
     /// The code at an account.
     pub fn code(&self, account: &Address) -> Vec<u8> {
-        if *account == self.0.token.address {
+        if *account == self.0.token.address || *account == CONTRACT {
             // Nobody runs it; that there is some is all that anybody asks.
             return vec![0x60, 0x80, 0x60, 0x40];
         }

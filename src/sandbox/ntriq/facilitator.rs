@@ -2,11 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{mode::Dialect, terms::Terms};
-use crate::{
-    evm::{Address, eip3009::Signed, hex},
-    sandbox::chain::{PlayChain, Revert, Transfer},
+use super::{
+    mode::{Dialect, NtriqMode},
+    terms::{Means, Terms},
 };
+use crate::{
+    evm::{Address, eip3009, hex, permit2},
+    sandbox::chain::{Carried, PlayChain, Revert, Transfer},
+};
+
+/// Its account, which alone may charge less than was signed.
+pub(super) const FACILITATOR: Address = Address([0xfa; 20]);
 
 /// An authorization must live at least this long, in seconds.
 const LEAST_LIFE_S: u64 = 6;
@@ -65,8 +71,13 @@ pub(super) fn verify(
     now_s: u64,
     terms: &Terms,
     payload: &Value,
-) -> Result<Signed, Fault> {
-    let signed: Signed = serde_json::from_value(payload.clone()).map_err(|_| Fault::Payload)?;
+) -> Result<Carried, Fault> {
+    if terms.means() != Means::Eip3009 {
+        let carried = permit(chain, now_s, terms, payload)?;
+        chain.simulate(&carried).map_err(Fault::Simulation)?;
+        return Ok(carried);
+    }
+    let signed: eip3009::Signed = serde_json::from_value(payload.clone()).map_err(|_| Fault::Payload)?;
     let a = &signed.authorization;
     if signed.signer(chain.token()) != Some(a.from) {
         return Err(Fault::Signature);
@@ -85,12 +96,49 @@ pub(super) fn verify(
         return Err(Fault::Value);
     }
     chain.simulate(&signed).map_err(Fault::Simulation)?;
-    Ok(signed)
+    Ok(signed.into())
+}
+
+/// Reads a permit that lets exactly what was asked be taken, by whom it was asked for.
+fn permit(chain: &PlayChain, now_s: u64, terms: &Terms, payload: &Value) -> Result<Carried, Fault> {
+    let signed: permit2::Signed = serde_json::from_value(payload.clone()).map_err(|_| Fault::Payload)?;
+    let permit = &signed.permit;
+    let taking = match terms.means() {
+        Means::UpTo => permit2::Taking::UpTo { facilitator: FACILITATOR },
+        Means::Permit2 | Means::Eip3009 => permit2::Taking::Exact,
+    };
+    if signed.signer(chain.token().chain_id) != Some(permit.from) || !permit.is_for(&taking) {
+        return Err(Fault::Signature);
+    }
+    if permit.witness.to != terms.pay_to {
+        return Err(Fault::Recipient);
+    }
+    if permit.deadline < now_s + LEAST_LIFE_S {
+        return Err(Fault::ValidBefore);
+    }
+    if permit.witness.valid_after > now_s {
+        return Err(Fault::ValidAfter);
+    }
+    if permit.permitted.amount != terms.units {
+        return Err(Fault::Value);
+    }
+    Ok(Carried::Permit { signed, amount: terms.charge, by: FACILITATOR })
 }
 
 /// A receipt that says it went through.
 pub(super) fn success(terms: &Terms, payer: &Address, transaction: &[u8; 32]) -> Value {
-    json!({"success": true, "payer": payer, "transaction": hex(transaction), "network": terms.network()})
+    let mut said =
+        json!({"success": true, "payer": payer, "transaction": hex(transaction), "network": terms.network()});
+    if terms.means() == Means::UpTo {
+        let says = if let NtriqMode::ReceiptSays(units) = terms.mode { units } else { terms.charge };
+        said["amount"] = says.to_string().into();
+    }
+    said
+}
+
+/// A receipt that says that nothing was charged, so that there is no transaction.
+pub(super) fn nothing(terms: &Terms, payer: &Address) -> Value {
+    json!({"success": true, "payer": payer, "transaction": "", "network": terms.network(), "amount": "0"})
 }
 
 /// The receipt of a transfer that the book has.

@@ -34,16 +34,16 @@ use self::{catalogue::Endpoint, service::Service};
 pub use self::{
     mode::{Dialect, Leg, NtriqMode, Settling, Whither},
     stranger::Stranger,
-    terms::Form,
+    terms::{Form, Means},
 };
 use super::{
     SandboxError,
-    chain::{PlayChain, Revert, Transfer},
+    chain::{Carried, PlayChain, Revert, Transfer},
     listen, lock, wire,
 };
 use crate::{
     clock::Clock,
-    evm::{Address, eip3009::Signed},
+    evm::{Address, eip3009::Signed, permit2},
 };
 
 /// Where the API listens and who is paid.
@@ -120,6 +120,21 @@ impl Ntriq {
         lock(&self.service.settings).form = form;
     }
 
+    /// Wants the money moved in this way from now on, where the form is not version 1, which knows one way only.
+    pub fn set_means(&self, means: Means) {
+        lock(&self.service.settings).means = means;
+    }
+
+    /// Charges so many units of a price "up to", at most the price; without a word it charges half of it.
+    pub fn set_charge(&self, units: u64) {
+        lock(&self.service.settings).charge = Some(units);
+    }
+
+    /// The account that alone may charge less than was signed.
+    pub fn facilitator(&self) -> Address {
+        facilitator::FACILITATOR
+    }
+
     /// Changes whose error strings its facilitator speaks.
     pub fn set_dialect(&self, dialect: Dialect) {
         lock(&self.service.settings).dialect = dialect;
@@ -160,12 +175,25 @@ impl Ntriq {
         lock(&self.service.tally).struck.get(&discriminant(mode)).copied().unwrap_or(0)
     }
 
-    /// Every payment that it verified, in order, the same one again each time it came.
+    /// Every authorization that it verified, in order, the same one again each time it came.
     pub fn seen(&self) -> Vec<Signed> {
-        lock(&self.service.seen).clone()
+        let of = |carried: &Carried| match carried {
+            Carried::Authorization(signed) => Some(signed.clone()),
+            Carried::Permit { .. } => None,
+        };
+        lock(&self.service.seen).iter().filter_map(of).collect()
     }
 
-    /// Carries the authorizations of [`NtriqMode::KeepsAuthorization`] to the chain, as a thief would who waited.
+    /// Every permit that it verified, likewise.
+    pub fn permits(&self) -> Vec<permit2::Signed> {
+        let of = |carried: &Carried| match carried {
+            Carried::Authorization(_) => None,
+            Carried::Permit { signed, .. } => Some(signed.clone()),
+        };
+        lock(&self.service.seen).iter().filter_map(of).collect()
+    }
+
+    /// Carries what was kept in [`NtriqMode::KeepsAuthorization`] and [`NtriqMode::ChargesLater`] to the chain, as a thief would who waited.
     pub fn submit_kept(&self) -> Vec<Result<Transfer, Revert>> {
         let kept = std::mem::take(&mut *lock(&self.service.kept));
         kept.iter().map(|signed| self.service.chain.transfer_with_authorization(signed)).collect()

@@ -52,6 +52,12 @@ pub enum NtriqMode {
     /// 200 and a receipt that says success. *Not moved.*
     FalseReceipt,
 
+    /// It settles as it should, and its receipt speaks of so many units (only for prices "up to"). *Moved: its charge.*
+    ReceiptSays(u64),
+    /// 200 and a receipt that says that nothing was charged; the permit is kept, and
+    /// [`Ntriq::submit_kept`](super::Ntriq::submit_kept) takes all of it later. *Not moved yet.*
+    ChargesLater,
+
     // -- the handler
     /// 500. *Not moved.*
     HandlerFails,

@@ -22,11 +22,14 @@ use super::{
     mode::{NtriqMode, Settling},
     payment::Payment,
     service::Service,
-    terms::Terms,
+    terms::{Means, Terms},
 };
 use crate::{
-    evm::{eip3009::Signed, hex},
-    sandbox::{chain::Revert, lock},
+    evm::hex,
+    sandbox::{
+        chain::{Carried, Revert},
+        lock,
+    },
 };
 
 /// A paid request.
@@ -104,7 +107,7 @@ impl Service {
         }
     }
 
-    fn verify(&self, terms: &Terms, payment: &Payment) -> Result<Signed, Fault> {
+    fn verify(&self, terms: &Terms, payment: &Payment) -> Result<Carried, Fault> {
         if !payment.echoes(&terms.extensions()) {
             return Err(Fault::Echo);
         }
@@ -112,7 +115,7 @@ impl Service {
     }
 
     /// What the modes do that never reach the handler.
-    fn before_the_handler(&self, terms: &Terms, signed: &Signed) -> Option<Outcome> {
+    fn before_the_handler(&self, terms: &Terms, signed: &Carried) -> Option<Outcome> {
         let mode = &terms.mode;
         let outcome = match mode {
             NtriqMode::CutsUnsettled => Outcome::Cut,
@@ -139,9 +142,9 @@ impl Service {
     }
 
     /// Settles, and answers.
-    async fn settle(&self, terms: &Terms, signed: &Signed, payment: &Payment, answer: Value) -> Outcome {
+    async fn settle(&self, terms: &Terms, signed: &Carried, payment: &Payment, answer: Value) -> Outcome {
         let mode = &terms.mode;
-        let payer = &signed.authorization.from;
+        let payer = &signed.payer();
         // First those that do not settle in the ordinary way.
         let refused = |reason: &str, say: &str, transaction: &str| {
             unpaid(terms, facilitator::failure(terms, payer, reason, say, transaction))
@@ -164,6 +167,14 @@ impl Service {
                 self.chain.broadcast(signed);
                 Some(delivered(StatusCode::OK, terms, None, &answer).into())
             }
+            NtriqMode::ChargesLater => {
+                let mut all = signed.clone();
+                if let Carried::Permit { signed, amount, .. } = &mut all {
+                    *amount = signed.permit.permitted.amount;
+                }
+                lock(&self.kept).push(all);
+                Some(delivered(StatusCode::OK, terms, Some(facilitator::nothing(terms, payer)), &answer).into())
+            }
             NtriqMode::FalseReceipt => {
                 let receipt = facilitator::success(terms, payer, &crate::random());
                 Some(delivered(StatusCode::OK, terms, Some(receipt), &answer).into())
@@ -173,6 +184,9 @@ impl Service {
         if let Some(outcome) = other {
             self.struck(mode);
             return outcome;
+        }
+        if terms.means() == Means::UpTo && terms.charge == 0 {
+            return delivered(StatusCode::OK, terms, Some(facilitator::nothing(terms, payer)), &answer).into();
         }
         let Ok(transfer) = self.chain.transfer_with_authorization(signed) else {
             return self.unsettled(terms, signed);
@@ -195,10 +209,10 @@ impl Service {
     }
 
     /// The plain settle failure, without a transaction.
-    fn unsettled(&self, terms: &Terms, signed: &Signed) -> Outcome {
+    fn unsettled(&self, terms: &Terms, signed: &Carried) -> Outcome {
         let reason = Fault::Transaction.text(self.dialect());
         let say = "The contract function \"transferWithAuthorization\" reverted.";
-        unpaid(terms, facilitator::failure(terms, &signed.authorization.from, reason, say, "")).into()
+        unpaid(terms, facilitator::failure(terms, &signed.payer(), reason, say, "")).into()
     }
 
     fn queued(&self, terms: &Terms, receipt: Value, answer: Value) -> Outcome {

@@ -26,12 +26,16 @@ use super::{
     mode::{Dialect, NtriqMode, Whither},
     payment::{self, Payment},
     paywall::{Outcome, Sale},
-    terms::{Form, Terms},
+    terms::{Form, Means, Terms},
 };
 use crate::{
     clock::Clock,
-    evm::{Address, eip3009::Signed},
-    sandbox::{chain::PlayChain, lock, stamp, wire::Knife},
+    evm::Address,
+    sandbox::{
+        chain::{Carried, PlayChain},
+        lock, stamp,
+        wire::Knife,
+    },
 };
 
 /// Where redirects within the same origin lead.
@@ -53,8 +57,8 @@ pub(super) struct Service {
     pub tally: Mutex<Tally>,
     pub identifiers: Mutex<Identifiers>,
     pub jobs: Mutex<Vec<Value>>,
-    pub seen: Mutex<Vec<Signed>>,
-    pub kept: Mutex<Vec<Signed>>,
+    pub seen: Mutex<Vec<Carried>>,
+    pub kept: Mutex<Vec<Carried>>,
     pub turn: tokio::sync::Mutex<()>,
 }
 
@@ -63,6 +67,8 @@ pub(super) struct Settings {
     pub mode: NtriqMode,
     pub next: VecDeque<NtriqMode>,
     pub form: Form,
+    pub means: Means,
+    pub charge: Option<u64>,
     pub dialect: Dialect,
     pub prices: HashMap<&'static str, u64>,
     pub most_a_minute: Option<u32>,
@@ -212,7 +218,14 @@ impl Service {
             self.struck(&mode);
         }
         let query = query.map(str::to_owned);
-        Terms { endpoint, form, mode, base, query, units, pay_to, token: self.chain.token().clone() }
+        let (means, charge) = {
+            let settings = lock(&self.settings);
+            // Half of it, unless it is told otherwise.
+            let used = settings.charge.unwrap_or(units / 2).min(units);
+            (settings.means, if settings.means == Means::UpTo { used } else { units })
+        };
+        let token = self.chain.token().clone();
+        Terms { endpoint, form, mode, base, query, units, pay_to, token, means, charge }
     }
 
     fn free(&self, method: &Method, path: &str) -> Response {
@@ -254,9 +267,9 @@ impl Service {
     }
 
     /// How many times this payment was tried, now included.
-    pub fn tries(&self, signed: &Signed) -> u32 {
+    pub fn tries(&self, carried: &Carried) -> u32 {
         let tally = &mut *lock(&self.tally);
-        let tries = tally.tries.entry(signed.authorization.nonce).or_default();
+        let tries = tally.tries.entry(carried.nonce()).or_default();
         *tries += 1;
         *tries
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     catalogue::{Endpoint, Extensions},
+    facilitator::FACILITATOR,
     mode::NtriqMode,
 };
 use crate::{
@@ -33,6 +34,18 @@ pub enum Form {
     Legacy,
     /// As the service's own blog shows it: a version 1 that names no payee. Nobody can pay it.
     Blog,
+}
+
+/// How the money is to be moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Means {
+    /// By an authorization (EIP-3009).
+    #[default]
+    Eip3009,
+    /// Through Permit2, all of it.
+    Permit2,
+    /// Through Permit2, as much of it as was used.
+    UpTo,
 }
 
 impl Form {
@@ -67,9 +80,17 @@ pub(super) struct Terms {
     pub units: u64,
     pub pay_to: Address,
     pub token: Token,
+    pub means: Means,
+    /// What is charged in the end.
+    pub charge: u64,
 }
 
 impl Terms {
+    /// How the money is moved: version 1 knows one way only.
+    pub fn means(&self) -> Means {
+        if self.form.is_v1() { Means::Eip3009 } else { self.means }
+    }
+
     /// The network as this version names it.
     pub fn network(&self) -> &'static str {
         if self.form.is_v1() { chain::NAME } else { chain::CAIP2 }
@@ -83,8 +104,9 @@ impl Terms {
     }
 
     fn v2(&self) -> Value {
+        let scheme = if self.means == Means::UpTo { "upto" } else { "exact" };
         json!({
-            "scheme": "exact", "network": chain::CAIP2, "amount": self.units.to_string(),
+            "scheme": scheme, "network": chain::CAIP2, "amount": self.units.to_string(),
             "asset": self.token.address, "payTo": self.pay_to, "maxTimeoutSeconds": 300, "extra": self.extra(),
         })
     }
@@ -103,6 +125,16 @@ impl Terms {
     }
 
     fn extra(&self) -> Value {
+        let mut extra = self.domain();
+        match self.means() {
+            Means::Eip3009 => {}
+            Means::Permit2 => extra["assetTransferMethod"] = "permit2".into(),
+            Means::UpTo => extra["facilitatorAddress"] = FACILITATOR.to_string().into(),
+        }
+        extra
+    }
+
+    fn domain(&self) -> Value {
         match self.mode {
             NtriqMode::GatewayDomain => json!({
                 "name": "GatewayWalletBatched", "version": "1",

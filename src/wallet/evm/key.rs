@@ -14,6 +14,7 @@ use crate::{
         Address,
         assets::Token,
         eip3009::{Authorization, Signed, address_of},
+        permit2,
     },
     secret::Secret,
     wallet::WalletError,
@@ -133,6 +134,10 @@ impl Key {
 
     pub(super) fn sign(&self, authorization: Authorization, token: &Token) -> Signed {
         authorization.sign(token, &self.secret)
+    }
+
+    pub(super) fn sign_permit(&self, permit: permit2::Permit, chain_id: u64) -> permit2::Signed {
+        permit.sign(chain_id, &self.secret)
     }
 }
 

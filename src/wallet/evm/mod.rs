@@ -1,22 +1,27 @@
-//! Stablecoins on EVM chains, paid by signing (EIP-3009): the wallet signs, and the seller carries it to the chain.
+//! Stablecoins on EVM chains, paid by signing (EIP-3009, or Permit2 where the operator wants it): the wallet signs, and the seller carries it to the chain.
 //!
 //! What is signed is the money, so nothing is signed twice: the nonce comes from the purchase and the key, and a token
 //! takes each nonce once. The wallet needs no gas and no node. Where the operator names nodes they tell the balance, what
 //! became of a payment, and that a purchase was paid before a ledger was lost.
 //!
-//! `key` and `keystore` hold the key, `rpc` asks one node, `net` asks all nodes of a chain.
+//! Permit2 alone needs a node: without an allowance, which only its owner gives, nothing that is signed for it is worth
+//! anything. No allowance is ever signed here.
+//!
+//! `key` and `keystore` hold the key, `rpc` asks one node, `net` asks all nodes of a chain, `permit` is what they tell of
+//! Permit2.
 
 mod key;
 mod keychain;
 mod keystore;
 mod net;
+mod permit;
 mod rpc;
 
 use std::fmt;
 
 use futures_util::future::join_all;
 
-use self::net::{Net, Nonce, Said};
+use self::net::{Kept, Net, Nonce, Said};
 pub use self::{
     key::{IN_KEYCHAIN, Key, in_keychain, is_keystore},
     keystore::BadKeystore,
@@ -29,7 +34,9 @@ use crate::{
         Address,
         assets::Assets,
         eip3009::{Authorization, Signed, Transfer},
-        hex, unhex,
+        hex,
+        permit2::{self, Permit, Permitted, Taking, Witness},
+        unhex,
     },
     http::Client,
     ledger::{Committed, Intent},
@@ -41,6 +48,9 @@ use crate::{
 /// How long after the end of an authorization the chain must have gone on before it counts as never used, in seconds:
 /// the last blocks may yet be replaced.
 const MARGIN_S: u64 = 30;
+
+/// What is said where Permit2 may not take the money.
+const NO_ALLOWANCE: &str = "NO_ALLOWANCE";
 
 /// The longest life of an authorization that is signed, in seconds, whoever asks for it. Until it ends, whoever saw it
 /// can take the money.
@@ -124,26 +134,39 @@ impl EvmWallet {
         self.net(token.chain_id).filter(|_| payable)
     }
 
-    fn nonce(&self, transfer: &Transfer, seed: &[u8]) -> Nonce {
+    fn nonce(&self, transfer: &Transfer, seed: &[u8], kept: Kept) -> Nonce {
         let Transfer { token, to, value, nonce, .. } = transfer;
         // A protocol may dictate it (MPP binds it to the seller's challenge); a token takes that one once as well.
         let nonce = nonce.unwrap_or_else(|| self.key.nonce(token, seed, to, *value));
-        Nonce { token: token.address, from: self.address(), nonce }
+        Nonce { token: token.address, from: self.address(), nonce, kept }
+    }
+
+    /// What a bill asks to be transferred until when, and the nonce that it will have.
+    fn asked<'b>(&self, bill: &'b Bill) -> Option<(&'b Transfer, u64, Nonce)> {
+        match bill {
+            Bill::Bolt11 { .. } | Bill::Tempo { .. } => None,
+            Bill::Eip3009 { transfer, valid_before, seed } => {
+                Some((transfer, *valid_before, self.nonce(transfer, seed, Kept::ByToken)))
+            }
+            Bill::Permit2 { transfer, deadline, seed, .. } => {
+                let kept = Kept::ByPermit2 { to: transfer.to, most: transfer.value };
+                Some((transfer, *deadline, self.nonce(transfer, seed, kept)))
+            }
+        }
     }
 
     async fn sign(&self, bill: &Bill) -> Result<Prepared, WalletError> {
         let setup = |say: &str| Err(WalletError::Setup(say.to_owned()));
-        let Bill::Eip3009 { transfer, valid_before, seed } = bill else {
+        let Some((transfer, until, nonce)) = self.asked(bill) else {
             return setup("this wallet pays with stablecoins only");
         };
         let Some(net) = self.net_of(transfer) else {
             return setup("this wallet does not pay with that token, on that chain, or that amount of it");
         };
         let now = self.clock.now_s();
-        if *valid_before <= now || *valid_before > now + LONGEST_LIFE_S {
+        if until <= now || until > now + LONGEST_LIFE_S {
             return setup("the payment would be void already, or stay open for too long");
         }
-        let nonce = self.nonce(transfer, seed);
         if net.has_nodes() {
             match net.is_used(&nonce).await {
                 Ok(false) => {}
@@ -161,31 +184,93 @@ impl EvmWallet {
                 }
             }
         }
+        let wire = match bill {
+            Bill::Permit2 { taking, .. } => {
+                self.allowed(net, transfer.token.address, transfer.value).await?;
+                serde_json::to_vec(&self.permit(transfer, taking, until, &nonce))
+            }
+            _ => serde_json::to_vec(&self.authorization(transfer, until, &nonce)),
+        };
+        let wire = wire.map_err(|_| WalletError::Setup("it could not be written".into()))?;
+        Ok(Prepared { wire, resend_until: until })
+    }
+
+    fn authorization(&self, transfer: &Transfer, valid_before: u64, nonce: &Nonce) -> Signed {
         let authorization = Authorization {
             from: nonce.from,
             to: transfer.to,
             value: transfer.value,
             // Not the present: the head of a chain may lag behind the clock.
             valid_after: 0,
-            valid_before: *valid_before,
+            valid_before,
             nonce: nonce.nonce,
         };
-        let signed = self.key.sign(authorization, &transfer.token);
-        let wire = serde_json::to_vec(&signed).map_err(|_| WalletError::Setup("it could not be written".into()))?;
-        Ok(Prepared { wire, resend_until: *valid_before })
+        self.key.sign(authorization, &transfer.token)
+    }
+
+    fn permit(&self, transfer: &Transfer, taking: &Taking, deadline: u64, nonce: &Nonce) -> permit2::Signed {
+        let facilitator = match taking {
+            Taking::Exact => None,
+            Taking::UpTo { facilitator } => Some(*facilitator),
+        };
+        let permit = Permit {
+            permitted: Permitted { token: transfer.token.address, amount: transfer.value },
+            from: nonce.from,
+            spender: taking.spender(),
+            nonce: nonce.nonce,
+            deadline,
+            witness: Witness { to: transfer.to, facilitator, valid_after: 0 },
+        };
+        self.key.sign_permit(permit, transfer.token.chain_id)
+    }
+
+    /// Whether the operator turned Permit2 on, and its allowance is there. To give one is never ours.
+    async fn allowed(&self, net: &Net, token: Address, units: u64) -> Result<(), WalletError> {
+        let refuse = |message: String| WalletError::Said { code: NO_ALLOWANCE.into(), message };
+        let name = net.chain.name;
+        if !self.assets.permit2() {
+            return Err(refuse("the operator has not turned Permit2 on (permit2 under [evm])".into()));
+        }
+        if !net.has_nodes() {
+            return Err(refuse(format!(
+                "whether Permit2 may take the money cannot be asked: a person sets a node (rpc) under \
+                 [evm.chains.{name}]"
+            )));
+        }
+        match net.allowance(&token, &self.address()).await {
+            Ok(given) if given >= units => Ok(()),
+            Ok(given) => Err(refuse(format!(
+                "Permit2 may take {given} units of the token from {} on {name}, and this needs {units}. A person who wants \
+                 that lets the token {token} be spent by {} with a wallet of theirs; Bursar never signs an approval",
+                self.address(),
+                permit2::CONTRACT
+            ))),
+            Err(rpc::NoAnswer(why)) => {
+                Err(WalletError::Unreachable(format!("whether Permit2 may take the money could not be asked: {why}")))
+            }
+        }
+    }
+
+    async fn object(&self, network: &str, asset: &str, price: Amount) -> Option<(&'static str, String)> {
+        let net = self.nets.iter().find(|net| net.chain.caip2() == network)?;
+        match self.allowed(net, asset.parse().ok()?, price.atomic()).await {
+            Ok(()) => None,
+            Err(WalletError::Said { message, .. }) => Some(("no_allowance", message)),
+            Err(other) => Some(("wallet_unreachable", other.to_string())),
+        }
     }
 
     async fn look(&self, intent: &Intent) -> LookSaid {
         let cannot = |why: String| LookSaid::CannotTell { why };
-        let Some((chain_id, nonce, valid_before)) = authorization_of(intent) else {
+        let Some((chain_id, nonce, until)) = signed_of(intent) else {
             return cannot("what was signed cannot be read".into());
         };
         let Some(net) = self.net(chain_id) else {
             return cannot(format!("eip155:{chain_id} is no longer among the chains of [evm.chains]"));
         };
         match net.look(&nonce).await {
-            Said::Used { transaction } => LookSaid::OnChain { transaction },
-            Said::Unused { at_s } if at_s >= valid_before.saturating_add(MARGIN_S) => LookSaid::Void,
+            Said::Used { transaction, taken } => LookSaid::OnChain { transaction, taken },
+            Said::Unused { at_s } if at_s >= until.saturating_add(MARGIN_S) => LookSaid::Void,
             Said::Unused { .. } => LookSaid::NotFound,
             Said::Nothing { why } => cannot(why),
         }
@@ -209,23 +294,34 @@ impl EvmWallet {
 }
 
 /// What identifies a transfer on its chain, for ever and everywhere: `eip3009:<chain id>:<token>:<payer>:<nonce>`, the
-/// last three with `0x`, in lower case.
+/// last three with `0x`, in lower case; or the same with `permit2`.
 fn rail_key(chain_id: u64, nonce: &Nonce) -> String {
-    let Nonce { token, from, nonce } = nonce;
-    format!("{}:{chain_id}:{}:{}:{}", Rail::EIP3009, hex(&token.0), hex(&from.0), hex(nonce))
+    let Nonce { token, from, nonce, kept } = nonce;
+    let rail = match kept {
+        Kept::ByToken => Rail::EIP3009,
+        Kept::ByPermit2 { .. } => Rail::PERMIT2,
+    };
+    format!("{rail}:{chain_id}:{}:{}:{}", hex(&token.0), hex(&from.0), hex(nonce))
 }
 
 /// The chain, the nonce and the end of what an intent signed: the key says where, the bytes say until when, and both
 /// must speak of the same.
-fn authorization_of(intent: &Intent) -> Option<(u64, Nonce, u64)> {
-    let signed: Signed = serde_json::from_slice(&intent.wire).ok()?;
-    let mut parts = intent.rail_key.split(':').skip(1);
-    let chain_id: u64 = parts.next()?.parse().ok()?;
+fn signed_of(intent: &Intent) -> Option<(u64, Nonce, u64)> {
+    let mut parts = intent.rail_key.split(':');
+    let (rail, chain_id): (&str, u64) = (parts.next()?, parts.next()?.parse().ok()?);
     let (token, from) = (Address(unhex(parts.next()?)?), Address(unhex(parts.next()?)?));
-    let nonce = Nonce { token, from, nonce: unhex(parts.next()?)? };
-    let said = &signed.authorization;
-    let same = said.from == from && said.nonce == nonce.nonce && rail_key(chain_id, &nonce) == intent.rail_key;
-    same.then_some((chain_id, nonce, said.valid_before))
+    let nonce: [u8; 32] = unhex(parts.next()?)?;
+    let (kept, said_from, said_nonce, until) = if rail == Rail::PERMIT2.0 {
+        let said = serde_json::from_slice::<permit2::Signed>(&intent.wire).ok()?.permit;
+        let kept = Kept::ByPermit2 { to: said.witness.to, most: said.permitted.amount };
+        (kept, said.from, said.nonce, said.deadline)
+    } else {
+        let said = serde_json::from_slice::<Signed>(&intent.wire).ok()?.authorization;
+        (Kept::ByToken, said.from, said.nonce, said.valid_before)
+    };
+    let ours = Nonce { token, from, nonce, kept };
+    let same = said_from == from && said_nonce == nonce && rail_key(chain_id, &ours) == intent.rail_key;
+    same.then_some((chain_id, ours, until))
 }
 
 impl Wallet for EvmWallet {
@@ -242,13 +338,14 @@ impl Wallet for EvmWallet {
     }
 
     fn pays(&self, rail: Rail, network: &str) -> bool {
-        rail == Rail::EIP3009 && self.nets.iter().any(|net| net.chain.caip2() == network)
+        let way = rail == Rail::EIP3009 || rail == Rail::PERMIT2 && self.assets.permit2();
+        way && self.nets.iter().any(|net| net.chain.caip2() == network)
     }
 
     fn rail_key(&self, bill: &Bill) -> Option<String> {
-        let Bill::Eip3009 { transfer, seed, .. } = bill else { return None };
+        let (transfer, _, nonce) = self.asked(bill)?;
         self.net_of(transfer)?;
-        Some(rail_key(transfer.token.chain_id, &self.nonce(transfer, seed)))
+        Some(rail_key(transfer.token.chain_id, &nonce))
     }
 
     fn proves(&self, network: &str) -> bool {
@@ -260,6 +357,21 @@ impl Wallet for EvmWallet {
         Box::pin(async move {
             let net = self.nets.iter().find(|net| net.chain.caip2() == network)?;
             net.balance_of(&self.address()).await
+        })
+    }
+
+    fn objection<'a>(
+        &'a self,
+        rail: Rail,
+        network: &'a str,
+        asset: &'a str,
+        price: Amount,
+    ) -> Boxed<'a, Option<(&'static str, String)>> {
+        Box::pin(async move {
+            if rail != Rail::PERMIT2 {
+                return None;
+            }
+            self.object(network, asset, price).await
         })
     }
 

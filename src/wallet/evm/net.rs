@@ -9,7 +9,10 @@ use tokio::{
 };
 use url::Url;
 
-use super::rpc::{Block, NoAnswer, Rpc};
+use super::{
+    permit,
+    rpc::{Block, NoAnswer, Rpc, number},
+};
 use crate::{
     evm::{
         Address,
@@ -29,25 +32,35 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 const WITH_REMARKS: Duration = Duration::from_secs(3);
 
 /// How long they may take to tell what became of an authorization.
-const ABOUT_ONE: Duration = Duration::from_secs(5);
+pub(super) const ABOUT_ONE: Duration = Duration::from_secs(5);
 
 /// How far back a transaction is searched: so many stretches of so many blocks. Public nodes allow no more at once.
-const STRETCH: u64 = 500;
-const STRETCHES: u64 = 4;
+pub(super) const STRETCH: u64 = 500;
+pub(super) const STRETCHES: u64 = 4;
 
-/// An authorization, as a token knows it.
+/// Something that was signed, as the contract knows it that takes it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nonce {
     pub token: Address,
     pub from: Address,
     pub nonce: [u8; 32],
+    pub kept: Kept,
+}
+
+/// Which contract remembers a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The token itself (EIP-3009).
+    ByToken,
+    /// Permit2. Its events do not name the nonce, so that what was taken is searched among all that this payee got.
+    ByPermit2 { to: Address, most: u64 },
 }
 
 /// What the nodes say of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// It was used (or cancelled, which takes the same key): one node is enough to say so.
-    Used { transaction: Option<String> },
+    Used { transaction: Option<String>, taken: Option<u64> },
     /// It had not been used by this time, in unix seconds: the latest at which a node knows that.
     Unused { at_s: u64 },
     /// No node told.
@@ -91,6 +104,23 @@ impl Net {
         Err(last)
     }
 
+    /// How much of a token Permit2 may take from its owner, as the first node that answers says.
+    ///
+    /// # Errors
+    /// No node answered in time.
+    pub(super) async fn allowance(&self, token: &Address, owner: &Address) -> Result<u64, NoAnswer> {
+        let mut last = NoAnswer(self.no_nodes());
+        let until = Instant::now() + ABOUT_ONE;
+        for rpc in &self.rpcs {
+            match timeout_at(until, permit::allowance(rpc, token, owner)).await {
+                Ok(Ok(units)) => return Ok(units),
+                Ok(Err(no)) => last = no,
+                Err(_) => break,
+            }
+        }
+        Err(last)
+    }
+
     /// What became of an authorization, as all nodes say. If they disagree it was used: the money may have left.
     pub(super) async fn look(&self, nonce: &Nonce) -> Said {
         let asked = self.rpcs.iter().map(|rpc| async move {
@@ -116,7 +146,13 @@ impl Net {
             }
         }
         if !used.is_empty() {
-            return Said::Used { transaction: transaction(&used, nonce).await };
+            return match nonce.kept {
+                Kept::ByToken => Said::Used { transaction: transaction(&used, nonce).await, taken: None },
+                Kept::ByPermit2 { to, most } => {
+                    let found = permit::found(&used, nonce, to, most).await;
+                    Said::Used { transaction: found.as_ref().and_then(|f| f.0.clone()), taken: found.map(|f| f.1) }
+                }
+            };
         }
         match unused {
             Some(at_s) => Said::Unused { at_s },
@@ -157,9 +193,7 @@ impl Net {
         let mut sum = Amount::zero(currency);
         for balance in join_all(asked).await {
             let balance = balance?;
-            let (high, low) = balance.split_at(24);
-            let low = low.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-            let more = high.iter().all(|b| *b == 0).then(|| Amount::new(currency, low)).flatten();
+            let more = number(&balance).and_then(|units| Amount::new(currency, units));
             sum = more.and_then(|more| sum.plus(more)).ok_or_else(|| {
                 NoAnswer(format!("a node of {} tells a balance that no account can have", self.chain.name))
             })?;
@@ -218,8 +252,11 @@ impl Net {
     }
 }
 
-/// Whether a token has seen a nonce, at a block.
-async fn state(rpc: &Rpc, nonce: &Nonce, block: &str) -> Result<bool, NoAnswer> {
+/// Whether a nonce was used, at a block.
+pub(super) async fn state(rpc: &Rpc, nonce: &Nonce, block: &str) -> Result<bool, NoAnswer> {
+    if let Kept::ByPermit2 { .. } = nonce.kept {
+        return permit::state(rpc, nonce, block).await;
+    }
     let words = [nonce.from.word(), nonce.nonce];
     let said = rpc.call(&nonce.token, "authorizationState(address,bytes32)", &words, block).await?;
     match said {

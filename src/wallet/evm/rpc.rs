@@ -46,6 +46,14 @@ pub(super) struct Block {
     pub time_s: u64,
 }
 
+/// A transfer of a token, as an event tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub block: u64,
+    pub units: u64,
+    pub transaction: String,
+}
+
 impl Rpc {
     pub(super) fn new(chain: Chain, url: Url, client: Client) -> Rpc {
         Rpc { chain, url, client, checked: AtomicBool::new(false), asked: AtomicU64::new(1) }
@@ -93,18 +101,46 @@ impl Rpc {
         topics: [[u8; 32]; 3],
         (from, to): (u64, u64),
     ) -> Result<Option<String>, NoAnswer> {
+        let found = self.events(contract, topics, (from, to)).await?;
+        Ok(found.first().and_then(transaction))
+    }
+
+    /// What a token moved from one account to another between two blocks, in order.
+    pub(super) async fn transfers(
+        &self,
+        token: &Address,
+        (from, to): (&Address, &Address),
+        blocks: (u64, u64),
+    ) -> Result<Vec<Moved>, NoAnswer> {
+        let topics = [keccak256(b"Transfer(address,address,uint256)"), from.word(), to.word()];
+        let found = self.events(token, topics, blocks).await?;
+        let read = |log: &Value| {
+            let units = unhex::<32>(log["data"].as_str()?).and_then(|word| number(&word))?;
+            Some(Moved { block: quantity(&log["blockNumber"])?, units, transaction: transaction(log)? })
+        };
+        found.iter().map(read).collect::<Option<_>>().ok_or_else(|| self.unreadable())
+    }
+
+    /// The events of a contract with these topics, between two blocks.
+    async fn events(
+        &self,
+        contract: &Address,
+        topics: [[u8; 32]; 3],
+        (from, to): (u64, u64),
+    ) -> Result<Vec<Value>, NoAnswer> {
         let topics = topics.map(|topic| hex(&topic));
         let range = |n: u64| format!("{n:#x}");
         let filter = json!({ "address": contract, "fromBlock": range(from), "toBlock": range(to), "topics": topics });
-        let said = self.ask("eth_getLogs", json!([filter])).await?;
-        let found = said.as_array().ok_or_else(|| self.unreadable())?.iter().find(|log| {
+        let mut said = self.ask("eth_getLogs", json!([filter])).await?;
+        let found = said.as_array_mut().ok_or_else(|| self.unreadable())?;
+        found.retain(|log| {
             // A node that ignores the filter must not have us name a stranger's transaction.
             let same = |a: &Value, b: &str| a.as_str().is_some_and(|a| a.eq_ignore_ascii_case(b));
             log["removed"] != true
                 && same(&log["address"], &contract.to_string())
                 && topics.iter().enumerate().all(|(i, topic)| same(&log["topics"][i], topic))
         });
-        Ok(found.and_then(|log| log["transactionHash"].as_str()).and_then(unhex::<32>).map(|hash| hex(&hash)))
+        Ok(std::mem::take(found))
     }
 
     /// Asks, once it is known that the node is of the right chain.
@@ -183,6 +219,18 @@ impl Rpc {
     fn no(&self, what: impl std::fmt::Display) -> NoAnswer {
         NoAnswer(format!("the node {} {what}", shown(Policy::Operator, &self.url)))
     }
+}
+
+/// The hash of an event's transaction.
+fn transaction(log: &Value) -> Option<String> {
+    log["transactionHash"].as_str().and_then(unhex::<32>).map(|hash| hex(&hash))
+}
+
+/// A word as a number; `None` for one that nothing of ours counts.
+pub(super) fn number(word: &[u8; 32]) -> Option<u64> {
+    let (high, low) = word.split_at(24);
+    let low = low.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    high.iter().all(|b| *b == 0).then_some(low)
 }
 
 /// A number as nodes write it: `0x` and hex digits without needless zeros (some write them).

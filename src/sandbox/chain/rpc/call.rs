@@ -1,4 +1,4 @@
-//! `eth_call`: what the token answers to those who only read.
+//! `eth_call`: what the token and Permit2 answer to those who only read.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{
     speak::{Fault, block_of, seen_head},
 };
 use crate::{
-    evm::{Address, hex, keccak256, word},
+    evm::{Address, hex, keccak256, permit2::CONTRACT, word},
     sandbox::chain::{Block, PlayChain},
 };
 
@@ -24,14 +24,31 @@ pub(super) fn perform(chain: &PlayChain, mode: &RpcMode, params: &Value) -> Resu
     let digits = data.strip_prefix("0x").unwrap_or(data);
     let data = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
     let data = data.map_err(|_| Fault::params("invalid hex string"))?;
-    if to != chain.token().address || *mode == RpcMode::Empty {
+    let known = to == chain.token().address || to == CONTRACT;
+    if !known || *mode == RpcMode::Empty {
         // Without code there, a call succeeds and gives nothing.
         return Ok("0x".into());
     }
-    match read(chain, mode, block, &data) {
+    let said = if to == CONTRACT { permit2(chain, mode, block, &data) } else { read(chain, mode, block, &data) };
+    match said {
         Some(words) => Ok(hex(&words).into()),
         None => Err(Fault { code: 3, message: "execution reverted".into(), data: Some("0x".into()) }),
     }
+}
+
+/// What Permit2 answers: which of 256 nonces a payer has used.
+fn permit2(chain: &PlayChain, mode: &RpcMode, block: Block, data: &[u8]) -> Option<Vec<u8>> {
+    let (selector, arguments) = data.split_at_checked(4)?;
+    if keccak256(b"nonceBitmap(address,uint256)")[..4] != *selector {
+        return None;
+    }
+    let payer = address(arguments.get(..32)?)?;
+    let place = arguments.get(32..64)?.try_into().ok()?;
+    Some(match mode {
+        RpcMode::ForgetsPayments => vec![0; 32],
+        RpcMode::InventsPayments => vec![0xff; 32],
+        _ => chain.read(|book, _| book.permits.bitmap(&payer, &place, block)).to_vec(),
+    })
 }
 
 fn read(chain: &PlayChain, mode: &RpcMode, block: Block, data: &[u8]) -> Option<Vec<u8>> {
@@ -54,6 +71,11 @@ fn read(chain: &PlayChain, mode: &RpcMode, block: Block, data: &[u8]) -> Option<
             _ => chain.read(|book, _| book.was_used(&payer, &nonce, block)),
         };
         Some(word(u64::from(used)).to_vec())
+    } else if is("allowance(address,address)") {
+        let owner = address(arguments.get(..32)?)?;
+        let spender = address(arguments.get(32..64)?)?;
+        let given = if spender == CONTRACT { chain.read(|book, _| book.permits.allowance(&owner)) } else { 0 };
+        Some(word(given).to_vec())
     } else if is("name()") {
         Some(text(&token.name))
     } else if is("symbol()") {

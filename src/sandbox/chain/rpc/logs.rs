@@ -36,7 +36,7 @@ pub(super) fn of(chain: &PlayChain, mined: &Mined) -> Vec<Value> {
     let Some(moved) = &mined.moved else { return Vec::new() };
     let topic = |signature: &str| keccak256(signature.as_bytes());
     let mut told = Vec::new();
-    if let Some(nonce) = moved.nonce {
+    if let Some(nonce) = moved.nonce.filter(|_| !moved.by_permit) {
         let topics = vec![topic("AuthorizationUsed(address,bytes32)"), moved.from.word(), nonce];
         told.push((topics, Vec::new()));
     }
