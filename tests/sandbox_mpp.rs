@@ -6,7 +6,7 @@ use bursar::{
     protocol::{
         Credential, Seen, Way,
         mpp::{
-            self, Pin,
+            Pin,
             session::{Action, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms},
         },
         read,
