@@ -254,7 +254,11 @@ async fn without_a_wallet_free_data_and_prices_work_and_a_paid_call_says_how_to_
     assert!(offer["why"].as_str().expect("a reason").contains("wallet"), "{offer}");
     let paid = host.fetch(json!({ "url": seller.url("/a") })).await;
     assert_eq!((paid.outcome(), &paid.facts()["code"]), ("refused", &json!("no_wallet")), "{}", paid.text());
-    assert!(paid.say().contains("BURSAR_NWC") && paid.say().starts_with("Nothing was paid"), "{}", paid.say());
+    assert!(
+        paid.say().contains("bursar wallet add nwc") && paid.say().starts_with("Nothing was paid"),
+        "{}",
+        paid.say()
+    );
     assert!(host.call("get_balance", json!({})).await.text().contains("no wallet is set up"));
     assert_eq!(world.spent_msat(), 0);
     assert!(host.close().await.success());

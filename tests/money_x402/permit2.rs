@@ -255,9 +255,22 @@ async fn an_answer_without_a_receipt_counts_as_the_most() {
     let shop = open(Means::UpTo, u64::MAX).await;
     shop.seller().set_charge(4_000);
     let host = shop.world.host().await;
-    let told = shop.buy_from(&host, NtriqMode::NoReceipt(bursar::sandbox::Settling::AtOnce)).await;
+    let told = shop.buy_from(&host, NtriqMode::NoReceipt(bursar::sandbox::Settling::InBackground)).await;
     assert_eq!((told.outcome(), told.facts()["paid_now"].as_str()), ("bought", Some("0.01 usd")), "{}", told.text());
     assert!(told.say().contains("No receipt came with it; it counts as spent."), "{}", told.say());
+    shop.world.sandbox.chain().mine_pending();
+    settled_by_the_chain(&shop, host, 4_000).await;
+}
+
+/// A chain that shows it at once is a better witness than a receipt.
+#[tokio::test]
+async fn an_answer_without_a_receipt_costs_what_the_chain_shows() {
+    let shop = open(Means::UpTo, u64::MAX).await;
+    shop.seller().set_charge(4_000);
+    let host = shop.world.host().await;
+    let told = shop.buy_from(&host, NtriqMode::NoReceipt(bursar::sandbox::Settling::AtOnce)).await;
+    assert_eq!((told.outcome(), told.facts()["paid_now"].as_str()), ("bought", Some("0.004 usd")), "{}", told.text());
+    assert!(told.say().contains("Transaction 0x"), "{}", told.say());
     settled_by_the_chain(&shop, host, 4_000).await;
 }
 

@@ -7,7 +7,7 @@ use bursar::{
         eip3009::{Authorization, Transfer, address_of},
         hex,
     },
-    protocol::{Pin, Proof, Rail, Witness, World, bolt11::InvoicePolicy, mpp, mpp::NonceRule},
+    protocol::{Pin, Proof, Rail, Witness, World, bolt11::InvoicePolicy, mpp::NonceRule},
 };
 use serde_json::{Value, json};
 

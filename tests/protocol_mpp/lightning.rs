@@ -1,7 +1,7 @@
 //! `lightning/charge`: the invoice is the price.
 
 use bursar::{
-    protocol::{Pin, Proof, Rail, Witness, World, bolt11::InvoicePolicy, mpp},
+    protocol::{Pin, Proof, Rail, Witness, World, bolt11::InvoicePolicy},
     secret::Secret,
 };
 use http::header::AUTHORIZATION;
