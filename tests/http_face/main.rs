@@ -9,6 +9,7 @@ mod guards;
 mod leaving;
 mod older;
 mod people;
+mod points;
 mod purses;
 mod shared;
 mod tokens;
