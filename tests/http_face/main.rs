@@ -8,6 +8,7 @@ mod door;
 mod guards;
 mod leaving;
 mod older;
+mod packaging;
 mod people;
 mod points;
 mod purses;
