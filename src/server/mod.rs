@@ -23,7 +23,7 @@ use std::{
 };
 
 pub(crate) use http::bearer::make as new_token;
-pub use http::{HttpOptions, serve_http};
+pub use http::{HttpOptions, serve_http, serve_http_as};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{

@@ -34,8 +34,13 @@ pub struct Door {
 impl Door {
     /// Starts the server of a world at a free port.
     pub async fn open(world: &World, args: &[&str]) -> Door {
+        Door::open_at(world, "127.0.0.1:0", args).await
+    }
+
+    /// The same at an address of its own.
+    pub async fn open_at(world: &World, address: &str, args: &[&str]) -> Door {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
-        command.args(["serve", "--http", "127.0.0.1:0"]).args(args).env_clear();
+        command.args(["serve", "--http", address]).args(args).env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -49,7 +54,11 @@ impl Door {
         let mut port = None;
         while port.is_none() {
             let line = lines.next_line().await.expect("a line").expect("the server says where it is");
-            port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+            port = line
+                .split(".0.0.1:")
+                .nth(1)
+                .or(line.split("0.0.0.0:").nth(1))
+                .and_then(|rest| rest.split('/').next()?.parse().ok());
             log.lock().unwrap().push_str(&format!("{line}\n"));
         }
         let written = log.clone();

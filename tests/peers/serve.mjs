@@ -11,13 +11,14 @@ export function homeOf(name) {
   return home;
 }
 
-/** Starts a server over HTTP. */
-export async function serve(home, config = []) {
+/** Starts a server over HTTP; `fixtures` is a program that mounts something else behind the same way in. */
+export async function serve(home, config = [], fixtures = undefined) {
   const env = { BURSAR_HOME: home, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH };
   const made = spawnSync(process.env.PEER_BURSAR, ['token', 'create', 'peer', '--json'], { env, encoding: 'utf8' });
   if (made.status !== 0) throw new Error(made.stderr);
   const { token } = JSON.parse(made.stdout);
-  const child = spawn(process.env.PEER_BURSAR, ['serve', '--http', '127.0.0.1:0', '--sse', ...config], {
+  const args = fixtures ? [] : ['serve', '--http', '127.0.0.1:0', '--sse', ...config];
+  const child = spawn(fixtures ?? process.env.PEER_BURSAR, args, {
     env,
     stdio: ['ignore', 'inherit', 'pipe'],
   });

@@ -8,9 +8,12 @@ use std::{
     time::Instant,
 };
 
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService,
-    session::{SessionManager, local::LocalSessionManager},
+use rmcp::{
+    ServerHandler,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService,
+        session::{SessionManager, local::LocalSessionManager},
+    },
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,28 +26,31 @@ use crate::{
 };
 
 /// Everyone who has come so far.
-pub(super) struct Agents {
+pub(super) struct Agents<F> {
     purse: Purse,
+    face: fn(Server) -> F,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-    known: Mutex<HashMap<String, Arc<Agent>>>,
+    known: Mutex<HashMap<String, Arc<Agent<F>>>>,
 }
 
 /// Who a request is from.
-pub(super) enum Visitor {
-    Agent(Arc<Agent>),
+pub(super) enum Visitor<F> {
+    Agent(Arc<Agent<F>>),
     /// May read the numbers.
     Watch,
 }
 
-/// One agent.
-pub(super) struct Agent {
+/// One agent, and the face that its purse has: the product's own, except in the suite that tests what stands before it.
+pub(super) struct Agent<F> {
     /// Its principal.
     pub(super) name: String,
     /// The server of its purse.
     pub(super) server: Server,
+    /// What answers its messages.
+    pub(super) face: F,
     /// Streamable HTTP, both eras.
-    pub(super) mcp: StreamableHttpService<Server, LocalSessionManager>,
+    pub(super) mcp: StreamableHttpService<F, LocalSessionManager>,
     /// How many requests it may have open.
     pub(super) requests: Arc<Semaphore>,
     /// Ends everything that is open for it.
@@ -64,23 +70,28 @@ struct Use {
     open: usize,
 }
 
-impl Drop for Agent {
+impl<F> Drop for Agent<F> {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl Agents {
-    pub(super) fn new(purse: Purse, metrics: Arc<Metrics>, stop: CancellationToken) -> Agents {
-        Agents { purse, metrics, stop, known: Mutex::default() }
+impl<F: ServerHandler + Clone> Agents<F> {
+    pub(super) fn new(
+        purse: Purse,
+        face: fn(Server) -> F,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> Agents<F> {
+        Agents { purse, face, metrics, stop, known: Mutex::default() }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Agent>>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Agent<F>>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who a token is; `None` for a token that is none, or is no longer good.
-    pub(super) async fn visitor(&self, token: &str) -> Result<Option<Visitor>, No> {
+    pub(super) async fn visitor(&self, token: &str) -> Result<Option<Visitor<F>>, No> {
         let Some((name, digest)) = bearer::read(token) else { return Ok(None) };
         // Asked at every request: a token that was revoked a moment ago opens nothing.
         let good = self.purse.ledger().await?.token(name).await?;
@@ -95,7 +106,7 @@ impl Agents {
         })
     }
 
-    fn agent(&self, token: &Token) -> Option<Arc<Agent>> {
+    fn agent(&self, token: &Token) -> Option<Arc<Agent<F>>> {
         let mut known = self.known();
         if let Some(agent) = known.get(&token.principal) {
             if agent.digest == token.digest {
@@ -109,7 +120,7 @@ impl Agents {
         Some(agent)
     }
 
-    fn welcome(&self, token: &Token) -> Option<Agent> {
+    fn welcome(&self, token: &Token) -> Option<Agent<F>> {
         let caller = Caller::agent(&token.principal)?;
         let calls = Arc::new(Semaphore::new(caps::CALLS));
         let server = Server::new(self.purse.clone(), caller).over_http(calls, self.metrics.clone());
@@ -123,11 +134,13 @@ impl Agents {
             .with_sse_keep_alive(Some(caps::KEEP_ALIVE))
             .with_max_request_body_bytes(caps::BODY)
             .with_cancellation_token(stop.clone());
-        let copy = server.clone();
+        let face = (self.face)(server.clone());
+        let copy = face.clone();
         let mcp = StreamableHttpService::new(move || Ok(copy.clone()), sessions.clone(), config);
         Some(Agent {
             name: token.principal.clone(),
             server,
+            face,
             mcp,
             requests: Arc::new(Semaphore::new(caps::REQUESTS)),
             stop,
@@ -143,7 +156,7 @@ impl Agents {
     pub(super) async fn look_again(&self) {
         let Ok(ledger) = self.purse.ledger().await else { return };
         let Ok(tokens) = ledger.tokens().await else { return };
-        let good = |agent: &Agent| {
+        let good = |agent: &Agent<F>| {
             tokens.iter().any(|t| t.principal == agent.name && t.digest == agent.digest && t.revoked_ms.is_none())
         };
         self.known().retain(|_, agent| {
@@ -167,12 +180,12 @@ impl Agents {
 }
 
 /// Marks a session as in use until it is dropped.
-pub(super) struct InUse {
-    agent: Arc<Agent>,
+pub(super) struct InUse<F> {
+    agent: Arc<Agent<F>>,
     session: String,
 }
 
-impl Drop for InUse {
+impl<F> Drop for InUse<F> {
     fn drop(&mut self) {
         let mut used = self.agent.used();
         if let Some(session) = used.get_mut(&self.session) {
@@ -182,13 +195,13 @@ impl Drop for InUse {
     }
 }
 
-impl Agent {
+impl<F> Agent<F> {
     fn used(&self) -> MutexGuard<'_, HashMap<String, Use>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a request of a session runs.
-    pub(super) async fn using(self: &Arc<Agent>, session: &str) -> Option<InUse> {
+    pub(super) async fn using(self: &Arc<Agent<F>>, session: &str) -> Option<InUse<F>> {
         if !self.sessions.sessions.read().await.contains_key(session) {
             return None;
         }

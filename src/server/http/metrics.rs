@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering},
 };
 
+use rmcp::ServerHandler;
+
 use super::agents::Agents;
 use crate::purchase::{No, Purse};
 
@@ -59,7 +61,7 @@ impl Metrics {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub(super) async fn page(&self, purse: &Purse, agents: &Agents) -> Result<String, No> {
+    pub(super) async fn page<F: ServerHandler + Clone>(&self, purse: &Purse, agents: &Agents<F>) -> Result<String, No> {
         let mut page = String::new();
         let mut family = |name: &str, kind: &str, help: &str, lines: Vec<(String, String)>| {
             // Writing to a String does not fail.

@@ -29,6 +29,7 @@ use std::{
 use axum::body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rmcp::ServerHandler;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,7 +40,7 @@ use self::{
     router::Router,
     wire::{Unflushed, Wire},
 };
-use super::stdio::stop;
+use super::{Server, stdio::stop};
 use crate::purchase::Purse;
 
 /// Where and for whom to listen.
@@ -60,6 +61,19 @@ pub struct HttpOptions {
 /// # Errors
 /// An address that is not loopback without leave; nobody who could come; a port that cannot be had.
 pub async fn serve_http(purse: Purse, options: HttpOptions) -> io::Result<()> {
+    serve_http_as(purse, options, |server| server).await
+}
+
+/// The same way in with something else behind it: the conformance suite wants to see tools of its own there.
+///
+/// # Errors
+/// Those of [`serve_http`].
+#[doc(hidden)]
+pub async fn serve_http_as<F: ServerHandler + Clone>(
+    purse: Purse,
+    options: HttpOptions,
+    face: fn(Server) -> F,
+) -> io::Result<()> {
     let agents_there = purse.ledger().await.map_err(|no| io::Error::other(no.say))?.tokens().await;
     let agents_there = agents_there.map_err(io::Error::other)?.iter().any(|t| t.revoked_ms.is_none());
     if !options.listen.ip().is_loopback() {
@@ -78,7 +92,7 @@ pub async fn serve_http(purse: Purse, options: HttpOptions) -> io::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let router = Arc::new(Router {
         guard: Guard::new(at, &options.names),
-        agents: Agents::new(purse.clone(), metrics.clone(), all.clone()),
+        agents: Agents::new(purse.clone(), face, metrics.clone(), all.clone()),
         purse: purse.clone(),
         metrics,
         sse: options.sse,
@@ -112,9 +126,9 @@ pub async fn serve_http(purse: Purse, options: HttpOptions) -> io::Result<()> {
 }
 
 /// Ends in order: nothing new begins, payments end or are written down as unknown, what was answered goes out.
-async fn end(
+async fn end<F>(
     purse: &Purse,
-    router: &Router,
+    router: &Router<F>,
     connections: &TaskTracker,
     hang_up: &CancellationToken,
     all: &CancellationToken,
@@ -147,7 +161,7 @@ fn may_be_remote(options: &HttpOptions, agents_there: bool) -> io::Result<()> {
 }
 
 /// Serves one connection to its end; asked to hang up, it finishes the answer it is at.
-async fn connection(stream: TcpStream, router: Arc<Router>, hang_up: CancellationToken) {
+async fn connection<F: ServerHandler + Clone>(stream: TcpStream, router: Arc<Router<F>>, hang_up: CancellationToken) {
     // Without it, Nagle and delayed acknowledgements cost 40 ms an answer.
     let _ = stream.set_nodelay(true);
     let metrics = router.metrics.clone();

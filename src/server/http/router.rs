@@ -7,10 +7,11 @@ use std::sync::{
 
 use axum::body::{Body, Bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use rmcp::ServerHandler;
 use serde::Deserialize;
 
 use super::{
-    agents::{Agent, Agents, Visitor},
+    agents::{Agent, Agents, InUse, Visitor},
     bearer, caps,
     guard::{Forged, Guard, only},
     metrics::Metrics,
@@ -26,10 +27,10 @@ use crate::{
 const SESSION_ID: &str = "mcp-session-id";
 
 /// Everything that answers requests.
-pub(super) struct Router {
+pub(super) struct Router<F> {
     pub(super) purse: Purse,
     pub(super) guard: Guard,
-    pub(super) agents: Agents,
+    pub(super) agents: Agents<F>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) sse: bool,
     pub(super) closing: AtomicBool,
@@ -47,7 +48,7 @@ struct Peek {
     method: Option<String>,
 }
 
-impl Router {
+impl<F: ServerHandler + Clone> Router<F> {
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Body>, unflushed: &Unflushed) -> Response<Body> {
         let path = known(request.uri().path());
@@ -65,7 +66,7 @@ impl Router {
     }
 
     /// The guards that stand before every path, and who asks.
-    async fn admit(&self, request: &Parts) -> Result<Visitor, Box<Response<Body>>> {
+    async fn admit(&self, request: &Parts) -> Result<Visitor<F>, Box<Response<Body>>> {
         let no = |status, line| Err(Box::new(say(status, line)));
         match self.guard.check(&request.uri, &request.headers) {
             Ok(()) => {}
@@ -111,7 +112,7 @@ impl Router {
     async fn serve(
         &self,
         path: &str,
-        agent: Arc<Agent>,
+        agent: Arc<Agent<F>>,
         request: Request<Body>,
         unflushed: &Unflushed,
     ) -> Response<Body> {
@@ -153,11 +154,7 @@ impl Router {
     }
 
     /// Streamable HTTP, both eras.
-    async fn mcp(
-        &self,
-        agent: &Arc<Agent>,
-        request: Request<Body>,
-    ) -> (Exchange, Response<Body>, Option<super::agents::InUse>) {
+    async fn mcp(&self, agent: &Arc<Agent<F>>, request: Request<Body>) -> (Exchange, Response<Body>, Option<InUse<F>>) {
         let (mut parts, body) = request.into_parts();
         let session = only_text(&parts, SESSION_ID).map(str::to_owned);
         let exchange = match &session {

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use futures_util::stream;
 use http::{Response, StatusCode, header};
 use rmcp::{
-    RoleServer, ServiceExt,
+    RoleServer, ServerHandler, ServiceExt,
     model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
@@ -56,7 +56,9 @@ pub(super) fn exchange(id: &str) -> Exchange {
 }
 
 /// Opens a stream: its first event names the letterbox. The stream's end ends the session.
-pub(super) fn open(agent: &Arc<Agent>) -> Result<(Exchange, Response<Body>), Box<Response<Body>>> {
+pub(super) fn open<F: ServerHandler + Clone>(
+    agent: &Arc<Agent<F>>,
+) -> Result<(Exchange, Response<Body>), Box<Response<Body>>> {
     let (up, from_client) = mpsc::channel::<RxJsonRpcMessage<RoleServer>>(WAITING);
     let (down, to_client) = mpsc::channel::<TxJsonRpcMessage<RoleServer>>(WAITING);
     let id = HEXLOWER.encode(&crate::random::<16>());
@@ -68,7 +70,7 @@ pub(super) fn open(agent: &Arc<Agent>) -> Result<(Exchange, Response<Body>), Box
         boxes.insert(id.clone(), up);
     }
     let open = Open { boxes: agent.letterboxes.0.clone(), id: id.clone() };
-    let (server, stop) = (agent.server.clone(), agent.stop.child_token());
+    let (server, stop) = (agent.face.clone(), agent.stop.child_token());
     let ended = stop.clone();
     let from_client = stream::unfold(from_client, |mut from| async move { Some((from.recv().await?, from)) });
     tokio::spawn(async move {
@@ -99,7 +101,7 @@ pub(super) fn open(agent: &Arc<Agent>) -> Result<(Exchange, Response<Body>), Box
 }
 
 /// Takes a message for the stream that the query names.
-pub(super) async fn post(agent: &Agent, query: &str, message: &[u8]) -> Response<Body> {
+pub(super) async fn post<F>(agent: &Agent<F>, query: &str, message: &[u8]) -> Response<Body> {
     let id = query.split('&').find_map(|part| part.strip_prefix("sessionId=")).unwrap_or_default();
     let letterbox = agent.letterboxes.boxes().get(id).cloned();
     let Some(letterbox) = letterbox else { return say(StatusCode::NOT_FOUND, "there is no such stream") };
