@@ -3,6 +3,7 @@
 
 mod hostile;
 mod matrix;
+mod ntriq;
 mod pairs;
 mod price;
 mod refresh;

@@ -49,7 +49,7 @@ async fn a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numb
 async fn from_the_sentence_to_bought_data_in_two_calls() {
     let world = World::with("[sellers]\nfree = \"never\"\n").await;
     // The pack of the real seller, at the address of its replica.
-    let pack = Volume::replica("www.pullthatupjamie.ai", &world.sandbox.jamie_url()).unwrap();
+    let pack = Volume::replicas(&[("www.pullthatupjamie.ai", &world.sandbox.jamie_url())], "").unwrap();
     volume::keep(&world.home(), "sandbox", &pack).unwrap();
     let host = world.host().await;
     let task = "find podcasts where small business owners discuss payment processing challenges";

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Basis,
+        Basis, empty,
         index::{Evidence, Found, Index, Listing, Match, Query, Search, Trust},
     },
     ledger::Filter,
@@ -182,7 +182,9 @@ fn say(search: &Search, output: &Output) -> String {
 async fn live(purse: &Purse, caller: &Caller, search: &Search, output: &mut Output) {
     let asks = search.found.iter().take(output.results.len()).enumerate().filter(|(_, found)| askable(found));
     let asks = asks.take(ASKED).map(|(n, found)| async move {
-        let body = found.listing.example.as_ref().map(|e| e.to_string().into_bytes());
+        // One request, with the method that is listed; one that posts takes a body, if only the least.
+        let least = || (found.listing.method == "POST").then(empty);
+        let body = found.listing.example.clone().or_else(least).map(|json| json.to_string().into_bytes());
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
         // A seller that keeps others waiting says nothing of its price.
