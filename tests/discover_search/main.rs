@@ -7,6 +7,8 @@ mod ntriq;
 mod pairs;
 mod price;
 mod refresh;
+mod session;
+mod slow;
 mod trust;
 
 #[path = "../support/mod.rs"]

@@ -15,7 +15,7 @@
 //! | batch beside single | - | `ntriq` a_single_call_and_a_batch_in_nearly_the_same_words_stand_side_by_side_and_only_the_single_one_is_bought; `money_x402` a_batch_that_costs_hundreds_of_times_as_much_is_refused_with_both_numbers |
 //! | 503 LIGHTNING_UNAVAILABLE | here, `/unavailable` | - |
 //! | 100 a minute, then 429 | here, `/busy` | `ntriq` what_the_seller_answers_instead_of_a_price_is_told_in_one_word |
-//! | one after the other, slowly | `slow` a_seller_and_a_source_that_say_nothing_are_given_up_when_their_time_is_over | `ntriq` a_seller_that_serves_one_after_the_other_gets_one_payment_from_each_call |
+//! | one after the other, slowly | `slow` a_slow_seller_keeps_its_listed_price_and_holds_up_no_other | `ntriq` a_seller_that_serves_one_after_the_other_gets_one_payment_from_each_call |
 //! | the result comes later | - | `ntriq` a_result_that_is_promised_for_later_is_paid_once_and_fetched_free |
 //! | a page for browsers | here, `/html` | `sandbox_ntriq` a_wrong_method_or_path_is_nothing_at_all_and_a_browser_gets_a_page; `ntriq` meets none, being no browser |
 //! | 200 to a look | here, `/open` | `ntriq` what_the_seller_answers_instead_of_a_price_is_told_in_one_word |

@@ -1,7 +1,7 @@
 //! Searching by words: the local index, what was seen here, what the wallets can pay, and no request to anybody unless
 //! `live` asks for it.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -27,9 +27,6 @@ const FULL_ROOM: usize = 3_600;
 
 /// How many results are asked for their price at most.
 const ASKED: usize = 3;
-
-/// How long all of them have to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was bought and refused here, as far back as the newest rows go.
 async fn evidence(purse: &Purse, caller: &Caller) -> Evidence {
@@ -188,7 +185,7 @@ async fn live(purse: &Purse, caller: &Caller, search: &Search, output: &mut Outp
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
         // A seller that keeps others waiting says nothing of its price.
-        (n, timeout(PATIENCE, purse.quote(caller, wish)).await)
+        (n, timeout(purse.config().waits.look, purse.quote(caller, wish)).await)
     });
     let today = crate::report::time::date(i64::try_from(purse.clock().now_ms()).unwrap_or(i64::MAX));
     for (n, report) in join_all(asks).await {
