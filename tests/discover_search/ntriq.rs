@@ -150,7 +150,8 @@ async fn what_the_seller_answers_instead_of_a_price_is_told_in_one_word() {
     }
     // It checks the body first, and nobody says what that is: the least body is sent, once, and its answer told.
     seller.set_mode(NtriqMode::ChecksBodyFirst);
-    let query = json!({ "query": "audio transcription summary", "live": true, "max_price": "0.06 usd", "limit": 10 });
+    let query = json!({ "query": "audio transcription summary", "live": true, "max_price": "0.06 usd",
+        "payable_only": true, "limit": 10 });
     let told = search(&host, query).await;
     assert_eq!(flags(&of(&world, &told, "/audio-intel")), ["live_answer_400"], "{}", told.text());
     assert_eq!(seller.answered("/audio-intel", 400), 1);

@@ -70,7 +70,12 @@ async fn every_form_of_the_output_is_short_enough_to_read() {
     let host = world.host().await;
     let jamie = world.sandbox.jamie_url();
     discover(&host, json!({ "query": "podcast search", "detail": "full" })).await;
-    discover(&host, json!({ "query": "podcast search", "live": true })).await;
+    // Only what is payable with play money: nobody outside is asked.
+    discover(
+        &host,
+        json!({ "query": "image data extraction", "live": true, "payable_only": true, "max_price": "1 usd" }),
+    )
+    .await;
     discover(&host, json!({ "query": "podcast search", "limit": 10 })).await;
     discover(&host, json!({ "query": "dentist appointment" })).await;
     for url in [jamie.clone(), format!("{jamie}/api/search-quotes"), world.sandbox.ntriq_url()] {
