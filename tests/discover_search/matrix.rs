@@ -8,7 +8,7 @@
 //! | `GET /services` is the price list | it has none | `ntriq` without_a_pack_the_list_of_services_is_read_and_each_is_asked_once_as_it_wants_to_be |
 //! | price in a document is not the 402's | `price` a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numbers; here, `/higher` | `price` a_price_in_dollars_that_was_told_caps_what_is_paid_even_where_one_is_remembered |
 //! | free tier: 200, 429, 402 | `sandbox` the_free_tier_wants_its_exact_header_counts_down_and_ends_in_429; `money_seller` a_free_tier_that_is_shut_leads_to_the_paid_offer | it has none |
-//! | an invalid credential gets a new 402 | `money_seller` a_credential_that_is_silently_ignored_does_not_become_a_loop; `sandbox` a_credential_with_anything_wrong_gets_a_new_challenge_and_never_a_401 | `money_x402` answers |
+//! | an invalid credential gets a new 402 | `money_seller` a_credential_that_is_silently_ignored_does_not_become_a_loop; `sandbox` a_credential_with_anything_wrong_gets_a_new_challenge_and_never_a_401 | `money_x402` whatever_the_seller_answers_one_signature_leaves_and_the_chain_agrees, a_facilitator_that_refuses_at_first_gets_the_same_signature_again |
 //! | a 400 is charged, or not | `sandbox` a_400_and_a_500_are_charged_and_the_balance_says_so; here, it_is_told_whether_an_error_is_charged_and_what_a_deposit_means | `ntriq` a_wrong_body_is_answered_with_400_and_not_charged_as_was_told_before |
 //! | x402 v1, v2, v2 in the body, an older header, the blog's form | it speaks L402 | `ntriq` every_form_of_challenge_gives_the_price_and_the_one_that_names_no_payee_cannot_be_paid; here, `/older`, `/newer`, `/blog` |
 //! | the 402's body is `{}` | - | the same, its first form; here, `/newer` |
