@@ -3,6 +3,7 @@
 //! ```text
 //!  a URL ──► /openapi.json, /llms.txt, /.well-known/api-catalog      (together)
 //!              └──► where they point, /api/openapi.json, well-known files     (together, only if still needed)
+//!              └──► /services, which some shops have instead of all that   (only if nothing was found)
 //!                     └──► Description: endpoints, listed prices, input, examples, flags, sources
 //! ```
 //!
@@ -123,13 +124,19 @@ impl Endpoint {
         match self.method {
             _ if place::is_private(&self.path) => Probe::Never,
             Method::GET | Method::HEAD => Probe::Send { json: None },
-            Method::POST => Probe::Send { json: self.example.as_ref().map(|e| e.json.clone()) },
+            // Nobody says what it takes: it gets the least that is JSON, once.
+            Method::POST => Probe::Send { json: Some(self.example.as_ref().map_or_else(empty, |e| e.json.clone())) },
             _ => Probe::Never,
         }
     }
 }
 
-/// Describes the host or the endpoint that a URL names, from at most five documents, unpaid, within 15 seconds.
+/// The least body that is JSON.
+pub fn empty() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+/// Describes the host or the endpoint that a URL names, from at most six documents, unpaid, within 15 seconds.
 ///
 /// # Errors
 /// An address that is not asked at all. Whatever a seller answers is none.
@@ -291,6 +298,18 @@ async fn read(reader: &mut Reader<'_>, asked: Option<&Asked>) -> Found {
             api = take_api(reader, &document);
         }
         for document in [l402, x402].into_iter().flatten() {
+            match well_known::read(&document.bytes, &document.url) {
+                Some(entries) => known.push(entries),
+                None => reader.correct(&document, Fate::NotReadable),
+            }
+        }
+    }
+    let silent = api.as_ref().is_none_or(|a| a.endpoints.is_empty())
+        && prose.mentions.is_empty()
+        && known.iter().all(|(_, entries)| entries.is_empty());
+    if silent {
+        let [services] = reader.read([(Kind::Json, at("/services"))]).await;
+        if let Some(document) = services {
             match well_known::read(&document.bytes, &document.url) {
                 Some(entries) => known.push(entries),
                 None => reader.correct(&document, Fate::NotReadable),

@@ -7,7 +7,7 @@ use super::{Common, Done, Failure, show};
 use crate::{
     catalog::{
         index::{Index, volume},
-        refresh::{Refreshed, Source, Turn, kept, refresh, sources},
+        refresh::{Patience, Refreshed, Source, Turn, kept, refresh, sources},
     },
     clock::Clock,
     config::{Config, home},
@@ -108,7 +108,7 @@ async fn fetch(config: &Config, known: &[Source], names: &[String], json: bool) 
         let tell = |rows: usize| {
             let _ = writeln!(std::io::stderr(), "{}: {rows} rows so far", source.name);
         };
-        let outcome = match refresh(&http, &config.home, source, clock.now_ms(), &tell).await {
+        let outcome = match refresh(&http, &config.home, source, clock.now_ms(), Patience::default(), &tell).await {
             Ok(Refreshed::Fresh { listings, dropped }) => {
                 format!("{listings} listings, {} left out", dropped.values().sum::<usize>())
             }

@@ -6,7 +6,7 @@ use std::{
 
 use super::{Common, Done, Failure, show};
 use crate::catalog::index::volume::{self, Volume};
-use crate::sandbox::{Ports, Sandbox, SandboxError, SandboxOptions};
+use crate::sandbox::{Ports, Sandbox, SandboxError, SandboxOptions, chain};
 
 /// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
 #[derive(clap::Args)]
@@ -57,7 +57,8 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     write_secret(&home.join("evm.key"), sandbox.evm_key().expose())?;
     write_config(&home, &rpc)?;
     // What is sold here is found here too.
-    let pack = Volume::replica("www.pullthatupjamie.ai", &jamie).and_then(|v| volume::keep(&home, "sandbox", &v));
+    let sold = [("www.pullthatupjamie.ai", jamie.as_str()), ("x402.ntriq.co.kr", ntriq.as_str())];
+    let pack = Volume::replicas(&sold, chain::CAIP2).and_then(|v| volume::keep(&home, "sandbox", &v));
     pack.map_err(|e| Failure::new(format!("{}: {e}", home.display())))?;
     if args.common.json() {
         show::print_json(&serde_json::json!({
@@ -75,6 +76,7 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
 Then try:
   bursar balance
   bursar discover \"podcast search\"
+  bursar discover \"invoice data extraction\"
   bursar fetch --dry-run {aperture}/v1/rates
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts

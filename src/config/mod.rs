@@ -37,6 +37,8 @@ pub struct Waits {
     pub absent: Duration,
     /// How long after the liability ended a "no" is still doubted.
     pub grace: Duration,
+    /// How long sellers have to name their price in a live search, all together. Nobody sets it but tests.
+    pub look: Duration,
 }
 
 impl Default for Waits {
@@ -48,6 +50,7 @@ impl Default for Waits {
             exit: Duration::from_secs(10),
             absent: Duration::from_secs(60),
             grace: Duration::from_secs(120),
+            look: Duration::from_secs(10),
         }
     }
 }
@@ -295,6 +298,7 @@ impl Config {
                 exit: seconds(w.exit, waits.exit, waits.exit, "exit")?,
                 absent: seconds(w.absent, waits.absent, long, "absent")?,
                 grace: seconds(w.grace, waits.grace, long, "grace")?,
+                look: waits.look,
             },
             nwc: None,
             nwc_file: file.wallet.nwc_file.clone().unwrap_or_else(|| home.join("wallet.nwc")),

@@ -230,11 +230,7 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
-                let bought = match self.not_dearer_than_told(&call, &offers) {
-                    Ok(()) => self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await,
-                    Err(no) => Err(no),
-                };
-                match bought {
+                match self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {
                             tracing::warn!("a refusal could not be recorded: {e}");

@@ -69,6 +69,8 @@ impl Purse {
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
         if usable.is_none()
             && let Some(offer) = self.known_price(&request).await
+            // Who was told of a lower price since asks for it; what was paid before is no reason to pay more.
+            && offer.price.is_none_or(|price| self.told_less(principal, &request, price).is_none())
         {
             because.push("its price is known from a moment ago".into());
             let challenge = Challenge { offers: vec![offer], ..Challenge::default() };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Mutex};
 
 use url::Url;
 
-use super::{Caller, No, Purse, fetch::Call, lock};
+use super::{Caller, No, Purse, Request, fetch::Call, lock};
 use crate::{
     money::{Amount, Currency},
     protocol::Offer,
@@ -34,7 +34,7 @@ pub fn and_a_tenth(price: Amount) -> Option<Amount> {
 }
 
 /// What a price is kept under, and the parts of its path with `{}` for each value.
-fn cut(caller: &Caller, method: &str, url: &Url) -> (String, Vec<String>) {
+fn cut(principal: &str, method: &str, url: &Url) -> (String, Vec<String>) {
     let part = |part: &str| {
         let value = part.starts_with(':') || (part.starts_with('{') && part.ends_with('}'));
         if value { "{}".to_owned() } else { part.to_owned() }
@@ -42,7 +42,7 @@ fn cut(caller: &Caller, method: &str, url: &Url) -> (String, Vec<String>) {
     let path = url.path().replace("%7B", "{").replace("%7D", "}");
     let parts = path.trim_end_matches('/').split('/').map(part).collect();
     let (origin, method) = (url.origin().ascii_serialization(), method.to_ascii_uppercase());
-    (format!("{} {method} {origin}", caller.principal), parts)
+    (format!("{principal} {method} {origin}"), parts)
 }
 
 fn fits(template: &[String], parts: &[String]) -> bool {
@@ -52,7 +52,7 @@ fn fits(template: &[String], parts: &[String]) -> bool {
 impl Purse {
     /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
     pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
-        let (key, template) = cut(caller, method, url);
+        let (key, template) = cut(&caller.principal, method, url);
         let mut told = lock(&self.0.told.0);
         if told.len() >= MOST {
             told.clear();
@@ -64,25 +64,39 @@ impl Purse {
         }
     }
 
-    /// Refuses what asks more than a tenth above what this caller was told, unless the caller said what it is ready to
-    /// pay. Prices in another currency are not compared.
-    pub(super) fn not_dearer_than_told(&self, call: &Call, offers: &[Offer]) -> Result<(), No> {
+    /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency
+    /// are not compared.
+    pub(super) fn told_less(&self, principal: &str, request: &Request, asked: Amount) -> Option<Price> {
+        let (key, parts) = cut(principal, request.method.as_str(), &request.url);
+        let told = lock(&self.0.told.0);
+        let less = |p: &&Price| {
+            let same = fits(&p.template, &parts) && p.amount.currency() == asked.currency();
+            same && and_a_tenth(p.amount).is_some_and(|most| asked.exceeds(most))
+        };
+        told.get(&key).into_iter().flatten().find(less).cloned()
+    }
+
+    /// Refuses to pay `chosen` when it is dearer than what this caller was told, unless the caller said what it is ready to
+    /// pay. It is the offer that is paid which counts: a cheaper one that nobody here can pay excuses nothing.
+    pub(super) fn not_dearer_than_told(&self, call: &Call, chosen: &Offer, offers: &[Offer]) -> Result<(), No> {
         if call.max_price.is_some() {
             return Ok(());
         }
-        let (key, parts) = cut(&call.caller, call.request.method.as_str(), &call.request.url);
-        let told = lock(&self.0.told.0);
-        for price in told.get(&key).into_iter().flatten().filter(|p| fits(&p.template, &parts)) {
-            let same = |o: &&Offer| o.price.is_some_and(|p| p.currency() == price.amount.currency() && !p.is_zero());
-            let cheapest = offers.iter().filter(same).filter_map(|o| o.price).min_by_key(|p| p.atomic());
-            let (Some(asked), Some(most)) = (cheapest, and_a_tenth(price.amount)) else { continue };
-            if asked.exceeds(most) {
+        // The cheapest of every other currency stands for it: a price that rose in one rose in all.
+        let currency = |o: &Offer| o.price.map(Amount::currency);
+        let mut asked: Vec<&Offer> = offers.iter().filter(|o| currency(o) != currency(chosen)).collect();
+        asked.sort_by_key(|o| (currency(o), o.price.map(Amount::atomic)));
+        asked.retain(|o| o.price.is_some_and(|p| !p.is_zero()));
+        asked.dedup_by_key(|o| currency(o));
+        asked.insert(0, chosen);
+        for asked in asked.into_iter().filter_map(|o| o.price) {
+            if let Some(told) = self.told_less(&call.caller.principal, &call.request, asked) {
                 return Err(No::new(
                     "above_discovered_price",
                     format!(
-                        "it was found at {} ({}) and now asks {asked}, more than a tenth above. If that is still worth \
-                         it, call again with max_price \"{asked}\"",
-                        price.amount, price.basis
+                        "it was found at {} ({}) and now asks {asked}, more than a tenth above. If that is still worth it, \
+                         call again with max_price \"{asked}\"",
+                        told.amount, told.basis
                     ),
                 ));
             }
@@ -107,8 +121,7 @@ mod tests {
 
     #[test]
     fn a_template_covers_the_calls_that_fill_it() {
-        let caller = Caller::local("");
-        let at = |url: &str| cut(&caller, "get", &Url::parse(url).unwrap());
+        let at = |url: &str| cut("local", "get", &Url::parse(url).unwrap());
         let (key, template) = at("https://a.example/v1/{id}/x?q=1");
         let (same, parts) = at("https://a.example/v1/7/x");
         assert_eq!(key, same);

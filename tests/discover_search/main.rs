@@ -3,9 +3,12 @@
 
 mod hostile;
 mod matrix;
+mod ntriq;
 mod pairs;
 mod price;
 mod refresh;
+mod session;
+mod slow;
 mod trust;
 
 #[path = "../support/mod.rs"]

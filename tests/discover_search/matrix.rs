@@ -1,5 +1,25 @@
-//! What the two sellers that this was first built for do to a client that looks before it buys, row by row. Redirects, the
-//! wrong host in a document and free tiers stand in `discover_describe` and in the tests of money; here is the rest.
+//! What the two sellers that this was first built for do to a client that looks before it buys, row by row. Here are
+//! scripted sellers; `ntriq` beside this file and the files below meet the replicas in the sandbox.
+//!
+//! | row | Jamie | ntriq |
+//! |---|---|---|
+//! | apex sends to www | `discover_describe` a_bare_domain_that_redirects_is_told_and_nothing_is_sent_on; `money_seller` a_redirect_after_paying_takes_no_credential_to_another_host | `sandbox_ntriq` row_22_a_redirect_to_another_origin_ends_at_a_stranger_who_takes_what_it_is_shown; `money_x402` a_payment_never_goes_along_with_a_redirect_to_another_origin |
+//! | OpenAPI names the wrong host | `discover_describe` the_podcast_host_is_described_in_spite_of_its_own_document | it has no OpenAPI |
+//! | `GET /services` is the price list | it has none | `ntriq` without_a_pack_the_list_of_services_is_read_and_each_is_asked_once_as_it_wants_to_be |
+//! | price in a document is not the 402's | `price` a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numbers; here, `/higher` | `price` a_price_in_dollars_that_was_told_caps_what_is_paid_even_where_one_is_remembered |
+//! | free tier: 200, 429, 402 | `sandbox` the_free_tier_wants_its_exact_header_counts_down_and_ends_in_429; `money_seller` a_free_tier_that_is_shut_leads_to_the_paid_offer | it has none |
+//! | an invalid credential gets a new 402 | `money_seller` a_credential_that_is_silently_ignored_does_not_become_a_loop; `sandbox` a_credential_with_anything_wrong_gets_a_new_challenge_and_never_a_401 | `money_x402` whatever_the_seller_answers_one_signature_leaves_and_the_chain_agrees, a_facilitator_that_refuses_at_first_gets_the_same_signature_again |
+//! | a 400 is charged, or not | `sandbox` a_400_and_a_500_are_charged_and_the_balance_says_so; here, it_is_told_whether_an_error_is_charged_and_what_a_deposit_means | `ntriq` a_wrong_body_is_answered_with_400_and_not_charged_as_was_told_before |
+//! | x402 v1, v2, v2 in the body, an older header, the blog's form | it speaks L402 | `ntriq` every_form_of_challenge_gives_the_price_and_the_one_that_names_no_payee_cannot_be_paid; here, `/older`, `/newer`, `/blog` |
+//! | the 402's body is `{}` | - | the same, its first form; here, `/newer` |
+//! | batch beside single | - | `ntriq` a_single_call_and_a_batch_in_nearly_the_same_words_stand_side_by_side_and_only_the_single_one_is_bought; `money_x402` a_batch_that_costs_hundreds_of_times_as_much_is_refused_with_both_numbers |
+//! | 503 LIGHTNING_UNAVAILABLE | here, `/unavailable` | - |
+//! | 100 a minute, then 429 | here, `/busy` | `ntriq` what_the_seller_answers_instead_of_a_price_is_told_in_one_word |
+//! | one after the other, slowly | `slow` a_slow_seller_keeps_its_listed_price_and_holds_up_no_other | `ntriq` a_seller_that_serves_one_after_the_other_gets_one_payment_from_each_call |
+//! | the result comes later | - | `ntriq` a_result_that_is_promised_for_later_is_paid_once_and_fetched_free |
+//! | a page for browsers | here, `/html` | `sandbox_ntriq` a_wrong_method_or_path_is_nothing_at_all_and_a_browser_gets_a_page; `ntriq` meets none, being no browser |
+//! | 200 to a look | here, `/open` | `ntriq` what_the_seller_answers_instead_of_a_price_is_told_in_one_word |
+//! | 400 before the 402 | here, `/first`; `discover_describe` a_seller_that_checks_its_input_first_is_told_apart | `ntriq` what_the_seller_answers_instead_of_a_price_is_told_in_one_word |
 
 use serde_json::{Value, json};
 

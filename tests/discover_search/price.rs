@@ -1,9 +1,9 @@
-//! A price that was told is the most that is paid, and a tenth; and a whole session, from a sentence to bought data.
+//! A price that was told is the most that is paid, and a tenth.
 
-use bursar::catalog::index::volume::{self, Volume};
+use bursar::sandbox::NtriqMode;
 use serde_json::json;
 
-use crate::{Reply, Seller, World, index402, results, search, support::token_for, trust::lightning};
+use crate::{Reply, Seller, World, index402, ntriq, results, search, support::token_for, trust::lightning};
 
 /// A world in which one seller is listed at 10 sat and asks what its path says.
 async fn world() -> (World, Seller) {
@@ -45,28 +45,49 @@ async fn a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numb
     assert!(out.contains("more than a tenth above"), "the refusal is in the books");
 }
 
+/// A remembered price saves a round trip; it saves nobody from what was told since.
 #[tokio::test]
-async fn from_the_sentence_to_bought_data_in_two_calls() {
-    let world = World::with("[sellers]\nfree = \"never\"\n").await;
-    // The pack of the real seller, at the address of its replica.
-    let pack = Volume::replica("www.pullthatupjamie.ai", &world.sandbox.jamie_url()).unwrap();
-    volume::keep(&world.home(), "sandbox", &pack).unwrap();
-    let host = world.host().await;
-    let task = "find podcasts where small business owners discuss payment processing challenges";
-    let found = search(&host, json!({ "query": "podcast search", "task": task, "payable_only": true })).await;
-    let next = &found.facts()["next"];
-    assert_eq!(next["tool"], "fetch_paid", "{}", found.text());
-    assert!(next["arguments"]["url"].as_str().unwrap().starts_with("http"), "{next}");
-    // The real seller and its replica have the same pack, and the call is the same but for its host.
-    let mut call = next["arguments"].clone();
-    let (there, local) = (call["url"].as_str().unwrap().to_owned(), world.sandbox.jamie_url());
-    call["url"] = json!(there.replace("https://www.pullthatupjamie.ai", local.trim_end_matches('/')));
-    let bought = host.fetch(call).await;
-    assert_eq!(bought.outcome(), "bought", "{}", bought.text());
-    assert!(bought.text().contains("payment process"), "{}", bought.text());
-    assert_eq!(world.spent_msat(), 10_000);
-    if std::env::var_os("BURSAR_SHOW").is_some() {
-        println!("=== 1\n{}\n=== 2\n{}", found.text(), bought.text());
-    }
-    world.verify_money().await;
+async fn a_price_in_dollars_that_was_told_caps_what_is_paid_even_where_one_is_remembered() {
+    let world = World::with_dollars("").await;
+    ntriq::keep(&world);
+    let (host, seller) = (world.host().await, world.sandbox.ntriq());
+    let call = |path: &str, n: u32| {
+        let url = format!("{}{path}", world.sandbox.ntriq_url());
+        json!({ "url": url, "json": { "text": format!("text {n}"), "image_url": "https://example.com/a.png" } })
+    };
+    let told = async |query: &str, path: &str, live: bool| {
+        let found = search(&host, json!({ "query": query, "live": live, "payable_only": true })).await;
+        let url = format!("{}{path}", world.sandbox.ntriq_url());
+        let one = results(&found).into_iter().find(|r| r["url"] == url);
+        one.unwrap_or_else(|| panic!("{}", found.text()))["price"].as_str().unwrap().to_owned()
+    };
+    // It rose by more than a tenth since: what was signed at the remembered price is refused, and nothing is signed anew.
+    let (sentiment, feelings) = ("/sentiment", "text sentiment emotion intent");
+    assert_eq!(host.fetch(call(sentiment, 1)).await.outcome(), "bought");
+    assert_eq!(told(feelings, sentiment, false).await, "0.01 usd");
+    seller.set_price(sentiment, 20_000);
+    let stopped = host.fetch(call(sentiment, 2)).await;
+    assert_ne!(stopped.outcome(), "bought", "{}", stopped.text());
+    assert!(stopped.say().contains("found at 0.01 usd") && stopped.say().contains("0.02 usd"), "{}", stopped.say());
+    assert_eq!(world.spent_units(), 10_000);
+    // By less than a tenth: it is bought, at today's price.
+    let (check, rules) = ("/compliance-check", "compliance check text");
+    assert_eq!(host.fetch(call(check, 1)).await.outcome(), "bought");
+    assert_eq!(told(rules, check, false).await, "0.03 usd");
+    seller.set_price(check, 32_000);
+    assert_eq!(host.fetch(call(check, 2)).await.facts()["paid_now"], "0.032 usd");
+    // It fell, and the caller was told: the remembered price is not paid.
+    let (pii, personal) = ("/pii-detect", "personal data detection");
+    assert_eq!(host.fetch(call(pii, 1)).await.outcome(), "bought");
+    seller.set_price(pii, 15_000);
+    assert_eq!(told(personal, pii, true).await, "0.015 usd");
+    assert_eq!(host.fetch(call(pii, 2)).await.facts()["paid_now"], "0.015 usd");
+    // A cheaper offer that nobody here can pay excuses no dearer one.
+    let (alt, image) = ("/alt-text", "image alt text accessibility");
+    assert_eq!(told(image, alt, false).await, "0.01 usd");
+    seller.set_price(alt, 50_000);
+    seller.set_mode(NtriqMode::OffersMore);
+    let dearer = host.fetch(call(alt, 1)).await;
+    assert_eq!(dearer.facts()["code"], "above_discovered_price", "{}", dearer.text());
+    assert_eq!(world.spent_units(), 10_000 + 30_000 + 32_000 + 20_000 + 15_000);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use url::{Host, Url};
 
 use super::listing::{Level, Listing};
 use crate::{catalog::place::fit, money::Amount};
@@ -153,7 +154,20 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
     if !payable {
         weight *= 0.6;
     }
+    // Of two that are alike in all else the one on this machine is meant: no catalogue of others can list one here.
+    if listing.at().is_some_and(|url| is_here(&url)) {
+        weight *= 1.01;
+    }
     Weighed { trust, weight }
+}
+
+/// Whether an address is one of this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

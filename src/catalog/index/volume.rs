@@ -79,19 +79,28 @@ impl Volume {
         Ok(Volume { header, listings })
     }
 
-    /// The pack of one bundled seller at another address: that of its replica on this machine.
+    /// The packs of bundled sellers at other addresses, each a host and where its replica on this machine is. What they
+    /// take on a chain, the replicas take on `network`.
     ///
     /// # Errors
     /// The program is broken.
-    pub fn replica(host: &str, at: &str) -> io::Result<Volume> {
+    pub fn replicas(of: &[(&str, &str)], network: &str) -> io::Result<Volume> {
         let mut volume = Volume::bundled()?;
-        volume.listings.retain(|listing| listing.host() == host);
-        for listing in &mut volume.listings {
+        volume.listings.retain_mut(|listing| {
+            let host = listing.host();
+            let Some((_, at)) = of.iter().find(|(real, _)| *real == host) else { return false };
             listing.url = listing.url.replacen(&format!("https://{host}"), at.trim_end_matches('/'), 1);
+            if listing.network.starts_with("eip155:") {
+                network.clone_into(&mut listing.network);
+            }
             listing.source = 0;
-        }
+            true
+        });
         volume.header.name = "sandbox".into();
         volume.header.sources.truncate(1);
+        if let Some(source) = volume.header.sources.first_mut() {
+            source.name = "replicas".into();
+        }
         volume.header.dropped.clear();
         Ok(volume)
     }

@@ -11,24 +11,48 @@ use url::Url;
 
 use crate::http::{Answer, Ask, Bytes, Client, Limits, Policy};
 
-/// The most pages of one catalogue, how long all of them may take, and the pause between two.
+/// The most pages of one catalogue, and the pause between two.
 const PAGES: usize = 60;
-const TOTAL: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest that is waited when a server says to come back later, and how often.
 const LATER: Duration = Duration::from_secs(30);
 const AGAIN: u32 = 2;
 
-/// What a page is allowed to be and to take.
-const LIMITS: Limits = Limits {
-    body: 8 << 20,
-    challenge: 4 << 10,
-    first_byte: Duration::from_secs(20),
-    idle: Duration::from_secs(10),
-    total: Duration::from_secs(45),
-    stream: Duration::from_secs(10),
-};
+/// How long a source is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the first byte of a page.
+    pub first_byte: Duration,
+    /// Between two pieces of one.
+    pub idle: Duration,
+    /// For a whole page.
+    pub page: Duration,
+    /// For all pages, pauses included.
+    pub total: Duration,
+}
+
+impl Default for Patience {
+    /// 20 s, 10 s, 45 s; five minutes.
+    fn default() -> Patience {
+        let [first_byte, idle, page, total] = [20, 10, 45, 300].map(Duration::from_secs);
+        Patience { first_byte, idle, page, total }
+    }
+}
+
+impl Patience {
+    /// What a page is allowed to be and to take, when this much time is left for all.
+    fn limits(self, left: Duration) -> Limits {
+        Limits {
+            body: 8 << 20,
+            challenge: 4 << 10,
+            first_byte: self.first_byte,
+            idle: self.idle,
+            total: self.page.min(left),
+            stream: self.idle,
+        }
+    }
+}
 
 /// A page, or the word that nothing has changed.
 pub(super) enum Fetched {
@@ -39,13 +63,14 @@ pub(super) enum Fetched {
 /// A catalogue being fetched.
 pub(super) struct Feed<'a> {
     http: &'a Client,
+    patience: Patience,
     pages: usize,
     until: Instant,
 }
 
 impl<'a> Feed<'a> {
-    pub(super) fn new(http: &'a Client) -> Feed<'a> {
-        Feed { http, pages: 0, until: Instant::now() + TOTAL }
+    pub(super) fn new(http: &'a Client, patience: Patience) -> Feed<'a> {
+        Feed { http, patience, pages: 0, until: Instant::now() + patience.total }
     }
 
     /// Fetches a page. `etag` is what is known of it; empty when nothing is.
@@ -69,8 +94,7 @@ impl<'a> Feed<'a> {
             {
                 headers.insert(IF_NONE_MATCH, tag);
             }
-            let limits = Limits { total: LIMITS.total.min(left), ..LIMITS };
-            let ask = Ask { headers, limits, ..Ask::get(url.clone()) };
+            let ask = Ask { headers, limits: self.patience.limits(left), ..Ask::get(url.clone()) };
             let answer = self.http.send(Policy::Operator, ask).await.map_err(|e| e.to_string())?;
             match answer.status {
                 304 if !etag.is_empty() => return Ok(Fetched::Same),

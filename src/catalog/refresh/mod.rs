@@ -19,6 +19,7 @@ use std::{
 use url::Url;
 
 use self::feed::Fetched;
+pub use self::feed::Patience;
 use super::index::{
     admit::{Dropped, Raw, admit},
     volume::{self, Header, MOST, SourceNote, Volume},
@@ -145,6 +146,7 @@ pub async fn refresh(
     home: &Path,
     source: &Source,
     now_ms: u64,
+    patience: Patience,
     tell: &(dyn Fn(usize) + Sync),
 ) -> Result<Refreshed, String> {
     let first = vet_url(Policy::Operator, http.settings(), &source.url).map_err(|e| e.to_string())?;
@@ -152,7 +154,7 @@ pub async fn refresh(
     // What was fetched elsewhere, or read by other rules, is fetched again.
     let known = before.filter(|h| h.url == source.url && h.sources.len() == 1).map(|h| h.etag).unwrap_or_default();
     let kind = Kind::of(source);
-    let mut feed = feed::Feed::new(http);
+    let mut feed = feed::Feed::new(http, patience);
     let (mut raw, mut offset, mut etag) = (Vec::new(), 0, String::new());
     loop {
         let url = page(&first, kind, offset);

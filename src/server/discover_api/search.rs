@@ -1,7 +1,7 @@
 //! Searching by words: the local index, what was seen here, what the wallets can pay, and no request to anybody unless
 //! `live` asks for it.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Basis,
+        Basis, empty,
         index::{Evidence, Found, Index, Listing, Match, Query, Search, Trust},
     },
     ledger::Filter,
@@ -27,9 +27,6 @@ const FULL_ROOM: usize = 3_600;
 
 /// How many results are asked for their price at most.
 const ASKED: usize = 3;
-
-/// How long all of them have to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was bought and refused here, as far back as the newest rows go.
 async fn evidence(purse: &Purse, caller: &Caller) -> Evidence {
@@ -182,11 +179,13 @@ fn say(search: &Search, output: &Output) -> String {
 async fn live(purse: &Purse, caller: &Caller, search: &Search, output: &mut Output) {
     let asks = search.found.iter().take(output.results.len()).enumerate().filter(|(_, found)| askable(found));
     let asks = asks.take(ASKED).map(|(n, found)| async move {
-        let body = found.listing.example.as_ref().map(|e| e.to_string().into_bytes());
+        // One request, with the method that is listed; one that posts takes a body, if only the least.
+        let least = || (found.listing.method == "POST").then(empty);
+        let body = found.listing.example.clone().or_else(least).map(|json| json.to_string().into_bytes());
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
         // A seller that keeps others waiting says nothing of its price.
-        (n, timeout(PATIENCE, purse.quote(caller, wish)).await)
+        (n, timeout(purse.config().waits.look, purse.quote(caller, wish)).await)
     });
     let today = crate::report::time::date(i64::try_from(purse.clock().now_ms()).unwrap_or(i64::MAX));
     for (n, report) in join_all(asks).await {
