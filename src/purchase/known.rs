@@ -18,7 +18,7 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{Fate, PurchaseId, Replaced, Standing},
-    protocol::{Offer, Pin, Proof, Rail, Way, Witness},
+    protocol::{Offer, Pin, Proof, Protocol, Rail, Way, Witness},
     wallet::LookSaid,
 };
 
@@ -42,7 +42,9 @@ fn route(request: &Request) -> String {
 impl Purse {
     /// Remembers what was just paid and delivered.
     pub(super) fn remember_price(&self, request: &Request, offer: &Offer) {
-        if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) {
+        // A challenge of MPP is paid once, so that there is nothing to remember of it.
+        let single = offer.protocol == Protocol::Mpp;
+        if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) || single {
             return;
         }
         let mut known = lock(&self.0.known);
