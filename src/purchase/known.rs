@@ -70,13 +70,19 @@ impl Purse {
 }
 
 impl Run<'_> {
-    /// The seller refused what was signed at a remembered price and named its terms of today: signs for these, if they fit
-    /// into the same limits. What was signed before stays held until it was used or ran out.
+    /// The seller refused what was signed at a remembered price and named its terms of today, or it refused a nonce that was
+    /// guessed: signs for these, if they fit into the same limits. What was signed before stays held until it was used or
+    /// ran out.
     pub(super) async fn requote(&mut self, at: &Standing) -> Input {
         // The terms of today were written by who saw what was signed before.
-        match self.payment() {
-            Some(payment) => self.terms_of_today(at).await.hiding(&payment),
-            None => self.terms_of_today(at).await,
+        let payment = self.payment();
+        let input = match self.known {
+            Some(_) => self.terms_of_today(at).await,
+            None => self.sign_with_the_other_nonce(at).await,
+        };
+        match payment {
+            Some(payment) => input.hiding(&payment),
+            None => input,
         }
     }
 
