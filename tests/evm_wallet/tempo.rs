@@ -164,6 +164,13 @@ async fn what_lies_there_is_the_sum_of_its_known_tokens() {
     let purse = purse(&[&node.url()]);
     let balance = purse.wallet.balance_on(NETWORK).await.unwrap();
     assert_eq!(balance.to_string(), "5 usd", "two tokens of 2.5 each");
+    // An offer asks for one of them.
+    let asset = charge().token.to_string();
+    let price = |units| bursar::money::Amount::new(bursar::money::Currency::Usd, units).unwrap();
+    let objection = async |units| purse.wallet.objection(Rail::TEMPO, NETWORK, &asset, price(units)).await;
+    assert!(objection(2_500_000).await.is_none());
+    let (code, say) = objection(2_500_001).await.unwrap();
+    assert!(code == "insufficient_balance" && say.contains("holds 2.5 usd of that token"), "{say}");
     let info = purse.wallet.info().await.unwrap();
     assert_eq!((info.places[0].name.as_str(), info.places[0].balance), ("tempo-moderato", Some(balance)));
 }

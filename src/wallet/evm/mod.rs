@@ -380,10 +380,11 @@ impl Wallet for EvmWallet {
         price: Amount,
     ) -> Boxed<'a, Option<(&'static str, String)>> {
         Box::pin(async move {
-            if rail != Rail::PERMIT2 {
-                return None;
+            match rail {
+                Rail::PERMIT2 => self.object(network, asset, price).await,
+                Rail::TEMPO => self.lacks(network, asset, price).await,
+                _ => None,
             }
-            self.object(network, asset, price).await
         })
     }
 

@@ -28,7 +28,7 @@ use crate::{
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// How long the nodes may take to tell a balance that an offer waits for, and one that a person waits for.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 const WITH_REMARKS: Duration = Duration::from_secs(3);
 
 /// How long they may take to tell what became of an authorization.

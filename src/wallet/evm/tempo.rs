@@ -4,12 +4,12 @@
 //! Nothing on the chain names it but the event of its first transfer, which carries the challenge's memo.
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     EvmWallet,
-    net::{ABOUT_ONE, Net, STRETCH, STRETCHES, Said},
-    rpc::{Block, NoAnswer, Rpc},
+    net::{ABOUT_ONE, AT_ONCE, Net, STRETCH, STRETCHES, Said},
+    rpc::{Block, NoAnswer, Rpc, number},
 };
 use crate::{
     evm::{
@@ -17,6 +17,7 @@ use crate::{
         tempo::{self, Ask, LONGEST_LIFE_S, Signed},
     },
     ledger::Intent,
+    money::{Amount, Currency, MAX_ATOMIC},
     wallet::{Prepared, WalletError},
 };
 
@@ -75,7 +76,31 @@ impl EvmWallet {
     }
 }
 
+impl EvmWallet {
+    /// Whether there is too little of the very token that is asked for: the balance of the chain is the sum of several.
+    pub(super) async fn lacks(&self, network: &str, asset: &str, price: Amount) -> Option<(&'static str, String)> {
+        let net = self.nets.iter().find(|net| net.chain.caip2() == network)?;
+        let held = net.units_of(&asset.parse().ok()?, &self.address()).await?;
+        let say = || format!("it costs {price}, and the wallet holds {held} of that token on {}", net.chain.name);
+        price.exceeds(held).then(|| ("insufficient_balance", say()))
+    }
+}
+
 impl Net {
+    /// How much there is of one token, if a node tells it in a moment.
+    async fn units_of(&self, token: &Address, owner: &Address) -> Option<Amount> {
+        let until = Instant::now() + AT_ONCE;
+        let words = [owner.word()];
+        for rpc in &self.rpcs {
+            let told = rpc.call(token, "balanceOf(address)", &words, "latest");
+            if let Ok(Ok(word)) = timeout_at(until, told).await {
+                // More than can be counted is enough.
+                return Amount::new(Currency::Usd, number(&word).unwrap_or(MAX_ATOMIC).min(MAX_ATOMIC));
+            }
+        }
+        None
+    }
+
     /// What became of a transfer, as all nodes say. If they disagree it happened.
     pub(super) async fn look_for(&self, sent: &Sent) -> Said {
         let asked = self.rpcs.iter().map(|rpc| async move {

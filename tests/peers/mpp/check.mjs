@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { getAddress } from 'viem';
 import { privateKeyToAddress } from 'viem/accounts';
 import { booked, makePurse, units } from './bursar.mjs';
-import { end, startLab } from './lab.mjs';
+import { end, spoiler, startLab } from './lab.mjs';
 
 const CENT = 10_000;
 const TIMES = 3;
@@ -70,6 +70,24 @@ const both = booked(await purse.audit(), '/guessed/1');
 assert.deepEqual([both.count, both.paid, both.held], [1, CENT, CENT]);
 console.log(`mpp: a nonce of the other rule: ${guessed.said.split('\n')[0]}`);
 console.log(`mpp: ${onTempo.sum} units on Tempo and ${onBase.sum} on Base Sepolia, in the ledger and on the chains; gas ${onTempo.fees}`);
+// What became of a payment whose answer was lost the chain tells: it moved, or it never can any more.
+for (const [paid, state, moved] of [['unanswered', 'undelivered', CENT], ['swallowed', 'failed', 0]]) {
+  const before = (await tempo.paidBy(buyer)).sum;
+  const seller = await spoiler(servers.mppx, paid);
+  const told = await bursar.fetchPaid({ url: `${seller}/sponsored/${paid}` });
+  const look = async () => booked(await purse.audit(), `/sponsored/${paid}`);
+  const late = performance.now() + 120_000;
+  let books = await look();
+  while (books.states !== state) {
+    assert.ok(performance.now() < late, `${paid}: ${books.states}: ${told.said}`);
+    await bursar.call('fetch_paid', { result_id: told.purchase_id });
+    await new Promise((done) => { setTimeout(done, 500); });
+    books = await look();
+  }
+  assert.deepEqual([books.paid, books.held], [moved, 0], paid);
+  assert.equal((await tempo.paidBy(buyer)).sum - before, moved, paid);
+  console.log(`mpp: a payment that was ${paid} is ${state}: ${told.said.split('\n')[0]}`);
+}
 await bursar.end();
 await purse.verify();
 end();

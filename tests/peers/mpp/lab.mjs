@@ -48,6 +48,20 @@ function run(name, command, args, env = {}, found = (line) => (line.startsWith('
 export const end = () => children.forEach((child) => child.stdin.destroy());
 const node = (name, args) => run(name, 'sh', ['-c', KEEP, 'sh', anvil(), ...args], {},
   (line) => /^Listening on 127\.0\.0\.1:(?<port>\d+)/.exec(line)?.groups);
+// Between Bursar and a seller: it passes everything on, and spoils what comes of a payment.
+export const spoiler = (target, paid) => new Promise((done) => {
+  const server = createServer(async (request, response) => {
+    const { authorization } = request.headers;
+    if (authorization && paid === 'swallowed') return request.socket.destroy();
+    const answer = await fetch(target + request.url, { headers: authorization ? { authorization } : {} });
+    const body = Buffer.from(await answer.arrayBuffer());
+    if (authorization && paid === 'unanswered') return request.socket.destroy();
+    const headers = ['www-authenticate', 'payment-receipt', 'content-type'];
+    for (const name of headers) if (answer.headers.has(name)) response.setHeader(name, answer.headers.get(name));
+    return response.writeHead(answer.status).end(body);
+  });
+  server.unref().listen(0, '127.0.0.1', () => done(`http://127.0.0.1:${server.address().port}`));
+});
 const listen = (handler) => new Promise((done) => {
   const server = createServer(async (request, response) => {
     const chunks = [];
