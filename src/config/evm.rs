@@ -13,7 +13,10 @@ use super::{
     read_secret, refuse_open,
 };
 use crate::{
-    evm::assets::{Assets, Chain, Token, chain, chain_named},
+    evm::{
+        assets::{Assets, CHAINS, Chain, Token, chain, chain_named},
+        tempo,
+    },
     http::{Policy, Settings, shown, vet_url},
     money::Currency,
     secret::Secret,
@@ -150,7 +153,7 @@ fn looks_like_key(path: &Path) -> bool {
 fn chains(section: &EvmSection) -> Result<Vec<EvmChain>, String> {
     let mut found: Vec<EvmChain> = Vec::new();
     for (name, chain) in &section.chains {
-        let known = *known(name, "evm.chains")?;
+        let known = *payable(name)?;
         if found.iter().any(|c| c.chain.id == known.id) {
             return Err(format!("evm.chains: {} is there twice, under two names", known.name));
         }
@@ -182,12 +185,20 @@ fn chains(section: &EvmSection) -> Result<Vec<EvmChain>, String> {
     Ok(found)
 }
 
+/// A chain that can be paid on: one with EIP-3009, or one of Tempo's.
+fn payable(name: &str) -> Result<&'static Chain, String> {
+    let tempo = tempo::CHAINS.iter().find(|c| c.name == name || c.caip2() == name);
+    tempo.or_else(|| chain_named(name)).ok_or_else(|| unknown(name, "evm.chains", CHAINS.iter().chain(&tempo::CHAINS)))
+}
+
 /// A long name that is none is not shown: what reads this config drops long words, and half of a key would be shorter.
 fn known(name: &str, place: &str) -> Result<&'static Chain, String> {
-    chain_named(name).ok_or_else(|| {
-        let names: Vec<_> = crate::evm::assets::CHAINS.iter().map(|c| c.name).collect();
-        format!("{place}: {:?} is not a chain that Bursar knows: {}", name, names.join(", "))
-    })
+    chain_named(name).ok_or_else(|| unknown(name, place, CHAINS.iter()))
+}
+
+fn unknown(name: &str, place: &str, known: impl Iterator<Item = &'static Chain>) -> String {
+    let names: Vec<_> = known.map(|c| c.name).collect();
+    format!("{place}: {:?} is not a chain that Bursar knows: {}", name, names.join(", "))
 }
 
 fn assets(rows: &[AssetRow], test: bool) -> Result<Assets, String> {
@@ -270,6 +281,8 @@ mod tests {
         assert!(config.is_test() && config.chains[0].rpc.len() == 2);
         for (text, said) in [
             ("[chains.base]\n[chains.base-sepolia]", "a ledger holds one world"),
+            ("[chains.base]\n[chains.tempo-moderato]", "a ledger holds one world"),
+            ("[chains.tempo]\n[chains.\"eip155:4217\"]", "twice"),
             ("[chains.base]\n[chains.\"eip155:8453\"]", "twice"),
             ("[chains.basse]", "\"basse\" is not a chain that Bursar knows"),
             ("[chains.\"eip155:5\"]", "is not a chain"),
@@ -291,6 +304,7 @@ mod tests {
             (asset("base-sepolia", TOKEN, 18, "usd"), "converts nothing, and usd has 6"),
             (asset("base-sepolia", TOKEN, 3, "sat"), "usd or eurc"),
             (asset("base-sepolia", TOKEN, 6, "gbp"), "usd or eurc"),
+            (asset("tempo-moderato", TOKEN, 6, "usd"), "is not a chain that Bursar knows"),
             (asset("base", TOKEN, 6, "usd"), "one"),
             (asset("base-sepolia", "0x00", 6, "usd"), "40 hex digits"),
             (asset("base-sepolia", "0x036CbD53842c5426634e7929541eC2318f3dCF7e", 6, "usd"), "known already"),

@@ -1,7 +1,7 @@
 //! A purchase's earlier intents: what was signed for a price that the seller no longer takes, and may still use.
 //!
-//! A purchase has one intent, unless its seller refused what was signed at a remembered price and named a new one. The
-//! earlier one then stays held beside the new one, until it was used or ran out.
+//! A purchase has one intent, unless its seller refused what was signed at a remembered price and named a new one, or
+//! refused the nonce of an authorization and has the other rule for it (MPP). The earlier one then stays held beside the new one, until it was used or ran out.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;

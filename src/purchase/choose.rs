@@ -69,6 +69,12 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, S
         Way::Pay(_) => {}
     }
     let Some(price) = offer.price else { return Err(("no_amount", "it does not say what it costs".into())) };
+    // The ledger knows no payment of nothing, and a bare signature would tell a stranger whose account this is.
+    if price.is_zero() {
+        let say =
+            "it asks for a signature that proves whose account this is, and for no money; Bursar signs only payments";
+        return Err(("zero_amount", say.into()));
+    }
     if let Some(seller) = &terms.seller {
         return Err(("seller_not_allowed", seller.clone()));
     }

@@ -70,7 +70,7 @@ pub(super) struct Run<'a> {
     pub(super) again: bool,
     /// The call that pays a remembered price, until the seller refused that price.
     pub(super) known: Option<&'a Call>,
-    /// The demand that came when a remembered price was refused.
+    /// The demand that came when what was signed was refused, until it was looked at.
     pub(super) refusal: Option<Answer>,
     /// What the seller did beside settling, which counts once the payment is recorded.
     pub(super) after_paid: Option<Input>,
@@ -192,7 +192,7 @@ impl Run<'_> {
             wanted,
             sends: self.sends,
             again: self.again,
-            known_price: self.known.is_some(),
+            anew: self.known.is_some() || self.other_nonce().is_some(),
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     http::Answer,
     ledger::{Fate, PurchaseId, Replaced, Standing},
-    protocol::{Offer, Pin, Proof, Rail, Way, Witness},
+    protocol::{Offer, Pin, Proof, Protocol, Rail, Way, Witness},
     wallet::LookSaid,
 };
 
@@ -42,7 +42,9 @@ fn route(request: &Request) -> String {
 impl Purse {
     /// Remembers what was just paid and delivered.
     pub(super) fn remember_price(&self, request: &Request, offer: &Offer) {
-        if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) {
+        // A challenge of MPP is paid once, so that there is nothing to remember of it.
+        let single = offer.protocol == Protocol::Mpp;
+        if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) || single {
             return;
         }
         let mut known = lock(&self.0.known);
@@ -68,13 +70,19 @@ impl Purse {
 }
 
 impl Run<'_> {
-    /// The seller refused what was signed at a remembered price and named its terms of today: signs for these, if they fit
-    /// into the same limits. What was signed before stays held until it was used or ran out.
+    /// The seller refused what was signed at a remembered price and named its terms of today, or it refused a nonce that was
+    /// guessed: signs for these, if they fit into the same limits. What was signed before stays held until it was used or
+    /// ran out.
     pub(super) async fn requote(&mut self, at: &Standing) -> Input {
         // The terms of today were written by who saw what was signed before.
-        match self.payment() {
-            Some(payment) => self.terms_of_today(at).await.hiding(&payment),
-            None => self.terms_of_today(at).await,
+        let payment = self.payment();
+        let input = match self.known {
+            Some(_) => self.terms_of_today(at).await,
+            None => self.sign_with_the_other_nonce(at).await,
+        };
+        match payment {
+            Some(payment) => input.hiding(&payment),
+            None => input,
         }
     }
 

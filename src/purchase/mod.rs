@@ -16,6 +16,7 @@ mod drive;
 mod fetch;
 pub mod kind;
 mod known;
+mod nonce;
 mod outcome;
 mod present;
 mod quote;

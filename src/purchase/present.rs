@@ -53,7 +53,7 @@ impl Run<'_> {
         let gave = matches!(answer.status, 200..=299 | 304);
         let then = self.beside_paying(&answer, receipt.as_ref(), request.repeatable());
         if !settled && !gave {
-            self.refusal = self.known.and(Some(answer)).filter(|answer| answer.status == 402);
+            self.refusal = Some(answer).filter(|answer| answer.status == 402);
             return then;
         }
         if !settled && self.look_up().await.is_ok_and(|said| said == Input::LookedSettled { proof: true }) {

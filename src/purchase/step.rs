@@ -24,7 +24,8 @@
 //!
 //! ```text
 //! paying, fresh      Pay                                 receipt, or an answer → RecordPaid; not sent → RecordFailed
-//!                                                        a remembered price was refused → Requote, then Pay
+//!                                                        a remembered price or a guessed nonce was refused →
+//!                                                        Requote, then Pay
 //!                                                        all else → RecordUnknown
 //! unknown            LookUp (the chain, if one is known) used → RecordPaid; void → RecordFailed
 //!                                                        else the same bytes again while somebody waits for the
@@ -96,8 +97,9 @@ pub struct Known {
     pub sends: u32,
     /// Whether the seller's last word in this run allows to show it again.
     pub again: bool,
-    /// Whether the price was a remembered one, so that a refusal brings today's.
-    pub known_price: bool,
+    /// Whether a refusal may be met with another signature: the price was a remembered one, so that the refusal brings
+    /// today's; or the seller's rule for the nonce was guessed, and the refusal says that it is the other one.
+    pub anew: bool,
 }
 
 /// What just happened.
@@ -172,7 +174,8 @@ pub enum Effect {
     RecordFailed(String),
     /// Show the credential, after a pause.
     Redeem(Duration),
-    /// Sign for the terms that the seller names today; what was signed for the remembered ones stays held as well.
+    /// Sign for the terms that the seller names today, or with the nonce that it wants; what was signed first stays held
+    /// as well.
     Requote,
     /// W2 without a proof: nobody can say what became of it any more, so it counts as spent.
     CountAsSpent,
@@ -248,7 +251,7 @@ fn paying(known: &Known, input: &Input) -> Effect {
         Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 => {
             Effect::RecordFailed(why.clone())
         }
-        Input::SellerAskedAgain { .. } if known.by_seller && known.known_price && known.fresh && known.sends == 1 => {
+        Input::SellerAskedAgain { .. } if known.by_seller && known.anew && known.fresh && known.sends == 1 => {
             Effect::Requote
         }
         Input::SellerAskedAgain { why, .. } | Input::SellerFailed { why, .. } | Input::SellerUnreached(why)
@@ -358,7 +361,7 @@ mod tests {
             wanted: true,
             sends: 0,
             again: true,
-            known_price: false,
+            anew: false,
         }
     }
 
@@ -488,9 +491,9 @@ mod tests {
 
     #[test]
     fn a_refused_memory_is_quoted_anew_once_and_a_refused_demand_never() {
-        let remembered = Known { known_price: true, ..sold(State::Paying) };
+        let remembered = Known { anew: true, ..sold(State::Paying) };
         assert_eq!(step(&remembered, &asked_again()), Effect::Requote);
-        for at in [sold(State::Paying), Known { known_price: true, sends: 2, ..sold(State::Paying) }] {
+        for at in [sold(State::Paying), Known { anew: true, sends: 2, ..sold(State::Paying) }] {
             assert!(matches!(step(&at, &asked_again()), Effect::RecordUnknown(_)), "{at:?}");
         }
     }
@@ -534,11 +537,11 @@ mod tests {
             state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
             absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
             looks in 0u32..9, redeems in 0u32..9, by_seller: bool, wanted: bool, sends in 0u32..9, again: bool,
-            known_price: bool,
+            anew: bool,
         ) {
             let at = Known {
                 fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, by_seller, wanted,
-                sends, again, known_price, ..known(state)
+                sends, again, anew, ..known(state)
             };
             let effect = step(&at, &input);
             let sound = match &effect {
@@ -550,7 +553,7 @@ mod tests {
                     state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
                 }
                 Effect::Requote => {
-                    by_seller && known_price && fresh && sends == 1 && state == State::Paying && input == asked_again()
+                    by_seller && anew && fresh && sends == 1 && state == State::Paying && input == asked_again()
                 }
                 Effect::CountAsSpent => by_seller && state == State::Unknown && now_s > at.liability_until_s + 120,
                 Effect::RecordPaid => matches!(input, Input::Settled | Input::LookedSettled { proof: true }),

@@ -11,3 +11,4 @@ mod node;
 mod permit2;
 mod places;
 mod signing;
+mod tempo;

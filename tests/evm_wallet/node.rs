@@ -55,6 +55,8 @@ pub struct Known {
     pub used: bool,
     /// The block of the event, if it can be found.
     pub event_at: Option<u64>,
+    /// How much the event says was moved.
+    pub moved: u64,
     /// How many blocks it searches at most.
     pub range: u64,
     pub balance: Value,
@@ -72,6 +74,7 @@ impl Default for Known {
             time_s: NOW,
             used: false,
             event_at: None,
+            moved: 10_000,
             range: 500,
             balance,
             code: "0x",
@@ -143,8 +146,11 @@ fn answer(known: &Known, body: &[u8], never: &Gate) -> Reply {
     let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
     let result = match method {
         "eth_chainId" => json!(format!("{:#x}", known.chain)),
+        // A block every half second, so that two of them have the same time.
         "eth_getBlockByNumber" => {
-            json!({ "number": format!("{:#x}", known.number), "timestamp": format!("{:#x}", known.time_s) })
+            let asked = if ask["params"][0] == "latest" { known.number } else { number(&ask["params"][0]) };
+            let time_s = known.time_s - (known.number - asked) / 2;
+            json!({ "number": format!("{asked:#x}"), "timestamp": format!("{time_s:#x}") })
         }
         "eth_getCode" => json!(known.code),
         "eth_call" => match &ask["params"][0]["data"].as_str().unwrap()[..10] {
@@ -164,6 +170,7 @@ fn answer(known: &Known, body: &[u8], never: &Gate) -> Reply {
                 json!({
                     "address": filter["address"].as_str().unwrap().to_lowercase(), "topics": filter["topics"],
                     "blockNumber": format!("{at:#x}"), "transactionHash": TRANSACTION, "removed": false,
+                    "data": format!("0x{:064x}", known.moved),
                 })
             });
             // A log that nobody asked for comes first.

@@ -21,7 +21,7 @@ use super::{
 
 pub use self::{
     memo::attribution,
-    tokens::{MAINNET, MODERATO, is_test, token},
+    tokens::{CHAINS, MAINNET, MODERATO, is_test, of_chain, token},
 };
 
 /// The longest life of a transaction with an expiring nonce, in seconds: the chain refuses one that ends more than 30 s
@@ -90,6 +90,8 @@ pub struct Signed {
     pub from: Address,
     /// From when on it is void, unix seconds. A proof has no end of its own.
     pub valid_before: u64,
+    /// What was asked for: whoever looks for it on the chain later need not read it back from the bytes.
+    pub ask: Ask,
     /// A transaction, or the 65 bytes of a proof; `0x` and hex digits.
     pub bytes: String,
 }
@@ -118,13 +120,14 @@ impl Ask {
                 sign(&proof::digest(*chain_id, &from, challenge_id, realm), key).to_vec()
             }
         };
-        Signed { from, valid_before, bytes: hex(&bytes) }
+        Signed { from, valid_before, ask: self.clone(), bytes: hex(&bytes) }
     }
 
     /// Whether these bytes are this very ask, signed by who they say: it is made again and compared, so that nothing else
     /// can go out in its place.
     pub fn is_signed(&self, signed: &Signed) -> bool {
         match self {
+            _ if signed.ask != *self => false,
             Ask::Proof { chain_id, challenge_id, realm } => {
                 let digest = proof::digest(*chain_id, &signed.from, challenge_id, realm);
                 unhex(&signed.bytes).and_then(|s: [u8; 65]| recover(&digest, &s)) == Some(signed.from)

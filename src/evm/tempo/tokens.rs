@@ -1,12 +1,22 @@
 //! The tokens on Tempo that Bursar knows by heart, all US dollars with six decimals (TIP-20).
 
-use super::super::Address;
+use super::super::{Address, assets::Chain};
 
 /// Tempo's main network.
 pub const MAINNET: u64 = 4217;
 
 /// Its test network, Moderato.
 pub const MODERATO: u64 = 42431;
+
+/// Both. They are not among [`assets::CHAINS`](super::super::assets::CHAINS): their tokens know no EIP-3009, so that nothing
+/// but Tempo's own transactions pays there.
+pub const CHAINS: [Chain; 2] =
+    [Chain { id: MAINNET, name: "tempo", test: false }, Chain { id: MODERATO, name: "tempo-moderato", test: true }];
+
+/// Every known token of a chain.
+pub fn of_chain(chain_id: u64) -> Vec<Address> {
+    KNOWN.iter().filter(|row| row.0 == chain_id).filter_map(|row| row.1.parse().ok()).collect()
+}
 
 /// What a token is called, where it is known on this chain.
 pub fn token(chain_id: u64, address: &Address) -> Option<&'static str> {
@@ -16,11 +26,7 @@ pub fn token(chain_id: u64, address: &Address) -> Option<&'static str> {
 
 /// Whether this is a chain of Tempo's, and whether its money is worth nothing.
 pub fn is_test(chain_id: u64) -> Option<bool> {
-    match chain_id {
-        MAINNET => Some(false),
-        MODERATO => Some(true),
-        _ => None,
-    }
+    CHAINS.iter().find(|chain| chain.id == chain_id).map(|chain| chain.test)
 }
 
 /// Chain, contract, name: what the method's own servers ask for by default.

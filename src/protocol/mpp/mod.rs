@@ -179,6 +179,11 @@ impl Pin {
     }
 }
 
+/// Whether a seller refuses an authorization because of its nonce: see [`Pin::with_the_other_nonce`].
+pub fn refuses_nonce(seen: Seen<'_>) -> bool {
+    receipt::refuses_nonce(seen)
+}
+
 /// Why a seller says that it took no payment: redacted, for people only.
 pub(super) fn complaint(seen: Seen<'_>) -> String {
     receipt::complaint(seen)

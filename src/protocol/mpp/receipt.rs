@@ -38,6 +38,14 @@ pub(super) fn said(seen: Seen<'_>) -> Option<Map<String, Value>> {
     if text.len() > MAX_CHARS { None } else { base64url::object(text) }
 }
 
+/// Whether a seller says that the nonce of an authorization is not the one of its challenge. Nothing else on the wire tells
+/// which rule it has for it; these are the words of the servers of the field.
+pub(super) fn refuses_nonce(seen: Seen<'_>) -> bool {
+    let words = complaint(seen).to_lowercase();
+    let mismatch = ["mismatch", "match"].iter().any(|word| words.contains(word));
+    words.contains("challenge hash mismatch") || words.contains("nonce") && mismatch
+}
+
 /// Why a seller says that it took no payment, out of its problem document (RFC 9457): redacted, for people only. What it
 /// means for the money is told by our own state and by whether there is a challenge, never by this.
 pub(super) fn complaint(seen: Seen<'_>) -> String {

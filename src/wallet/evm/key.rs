@@ -14,7 +14,7 @@ use crate::{
         Address,
         assets::Token,
         eip3009::{Authorization, Signed, address_of},
-        permit2,
+        permit2, tempo,
     },
     secret::Secret,
     wallet::WalletError,
@@ -134,6 +134,10 @@ impl Key {
 
     pub(super) fn sign(&self, authorization: Authorization, token: &Token) -> Signed {
         authorization.sign(token, &self.secret)
+    }
+
+    pub(super) fn sign_for_tempo(&self, ask: &tempo::Ask, valid_before: u64) -> tempo::Signed {
+        ask.sign(valid_before, &self.secret)
     }
 
     pub(super) fn sign_permit(&self, permit: permit2::Permit, chain_id: u64) -> permit2::Signed {

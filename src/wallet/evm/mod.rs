@@ -7,8 +7,10 @@
 //! Permit2 alone needs a node: without an allowance, which only its owner gives, nothing that is signed for it is worth
 //! anything. No allowance is ever signed here.
 //!
+//! On Tempo it signs that chain's own transactions, which the seller carries there as well.
+//!
 //! `key` and `keystore` hold the key, `rpc` asks one node, `net` asks all nodes of a chain, `permit` is what they tell of
-//! Permit2.
+//! Permit2, and `tempo` is all about that chain.
 
 mod key;
 mod keychain;
@@ -16,6 +18,7 @@ mod keystore;
 mod net;
 mod permit;
 mod rpc;
+mod tempo;
 
 use std::fmt;
 
@@ -156,6 +159,9 @@ impl EvmWallet {
     }
 
     async fn sign(&self, bill: &Bill) -> Result<Prepared, WalletError> {
+        if let Bill::Tempo { ask, valid_before } = bill {
+            return self.sign_for_tempo(ask, *valid_before);
+        }
         let setup = |say: &str| Err(WalletError::Setup(say.to_owned()));
         let Some((transfer, until, nonce)) = self.asked(bill) else {
             return setup("this wallet pays with stablecoins only");
@@ -262,13 +268,18 @@ impl EvmWallet {
 
     async fn look(&self, intent: &Intent) -> LookSaid {
         let cannot = |why: String| LookSaid::CannotTell { why };
-        let Some((chain_id, nonce, until)) = signed_of(intent) else {
-            return cannot("what was signed cannot be read".into());
+        let unreadable = || cannot("what was signed cannot be read".into());
+        let gone = |id: u64| cannot(format!("eip155:{id} is no longer among the chains of [evm.chains]"));
+        let (said, until) = if intent.rail == Rail::TEMPO.0 {
+            let Some(sent) = tempo::Sent::of(intent) else { return unreadable() };
+            let Some(net) = self.net(sent.chain_id) else { return gone(sent.chain_id) };
+            (net.look_for(&sent).await, sent.valid_before)
+        } else {
+            let Some((chain_id, nonce, until)) = signed_of(intent) else { return unreadable() };
+            let Some(net) = self.net(chain_id) else { return gone(chain_id) };
+            (net.look(&nonce).await, until)
         };
-        let Some(net) = self.net(chain_id) else {
-            return cannot(format!("eip155:{chain_id} is no longer among the chains of [evm.chains]"));
-        };
-        match net.look(&nonce).await {
+        match said {
             Said::Used { transaction, taken } => LookSaid::OnChain { transaction, taken },
             Said::Unused { at_s } if at_s >= until.saturating_add(MARGIN_S) => LookSaid::Void,
             Said::Unused { .. } => LookSaid::NotFound,
@@ -339,7 +350,8 @@ impl Wallet for EvmWallet {
 
     fn pays(&self, rail: Rail, network: &str) -> bool {
         let way = rail == Rail::EIP3009 || rail == Rail::PERMIT2 && self.assets.permit2();
-        way && self.nets.iter().any(|net| net.chain.caip2() == network)
+        let fits = |net: &&Net| if net::is_tempo(net.chain.id) { rail == Rail::TEMPO } else { way };
+        self.nets.iter().filter(fits).any(|net| net.chain.caip2() == network)
     }
 
     fn rail_key(&self, bill: &Bill) -> Option<String> {
@@ -368,14 +380,15 @@ impl Wallet for EvmWallet {
         price: Amount,
     ) -> Boxed<'a, Option<(&'static str, String)>> {
         Box::pin(async move {
-            if rail != Rail::PERMIT2 {
-                return None;
+            match rail {
+                Rail::PERMIT2 => self.object(network, asset, price).await,
+                Rail::TEMPO => self.lacks(network, asset, price).await,
+                _ => None,
             }
-            self.object(network, asset, price).await
         })
     }
 
-    /// Nothing: whoever carries it to the chain pays the gas.
+    /// Nothing: whoever carries it to the chain pays the gas. What Tempo's gas may cost is pinned with the offer.
     fn fee_cap(&self, price: Amount) -> Amount {
         Amount::zero(price.currency())
     }

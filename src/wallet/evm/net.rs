@@ -16,8 +16,8 @@ use super::{
 use crate::{
     evm::{
         Address,
-        assets::{Assets, Chain, Token},
-        keccak256, word,
+        assets::{Assets, Chain},
+        keccak256, tempo, word,
     },
     http::Client,
     money::{Amount, Currency},
@@ -28,7 +28,7 @@ use crate::{
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// How long the nodes may take to tell a balance that an offer waits for, and one that a person waits for.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 const WITH_REMARKS: Duration = Duration::from_secs(3);
 
 /// How long they may take to tell what became of an authorization.
@@ -70,8 +70,8 @@ pub(super) enum Said {
 /// A chain that the wallet pays on.
 pub(super) struct Net {
     pub(super) chain: Chain,
-    rpcs: Vec<Rpc>,
-    tokens: Vec<(Token, Currency)>,
+    pub(super) rpcs: Vec<Rpc>,
+    tokens: Vec<(Address, Currency)>,
     /// Held while it is read, so that it is read once.
     balance: Mutex<Option<(Instant, Option<Amount>)>>,
 }
@@ -79,7 +79,11 @@ pub(super) struct Net {
 impl Net {
     pub(super) fn new(chain: Chain, rpc: &[Url], assets: &Assets, client: &Client) -> Net {
         let rpcs = rpc.iter().map(|url| Rpc::new(chain, url.clone(), client.clone())).collect();
-        Net { chain, rpcs, tokens: assets.of_chain(chain.id), balance: Mutex::default() }
+        let tokens = match is_tempo(chain.id) {
+            true => tempo::of_chain(chain.id).into_iter().map(|token| (token, Currency::Usd)).collect(),
+            false => assets.of_chain(chain.id).into_iter().map(|(token, c)| (token.address, c)).collect(),
+        };
+        Net { chain, rpcs, tokens, balance: Mutex::default() }
     }
 
     /// Whether anybody can be asked.
@@ -189,7 +193,7 @@ impl Net {
     async fn balance_by(&self, rpc: &Rpc, owner: &Address, currency: Currency) -> Result<Amount, NoAnswer> {
         let tokens = self.tokens.iter().filter(|(_, c)| *c == currency);
         let words = [owner.word()];
-        let asked = tokens.map(|(token, _)| rpc.call(&token.address, "balanceOf(address)", &words, "latest"));
+        let asked = tokens.map(|(token, _)| rpc.call(token, "balanceOf(address)", &words, "latest"));
         let mut sum = Amount::zero(currency);
         for balance in join_all(asked).await {
             let balance = balance?;
@@ -247,9 +251,14 @@ impl Net {
         currencies.iter().enumerate().map(place).collect()
     }
 
-    fn no_nodes(&self) -> String {
+    pub(super) fn no_nodes(&self) -> String {
         format!("no rpc is set under [evm.chains.{}], so nobody can be asked", self.chain.name)
     }
+}
+
+/// Whether a chain is one of Tempo's, which has transactions of its own and no EIP-3009.
+pub(super) fn is_tempo(chain_id: u64) -> bool {
+    tempo::is_test(chain_id).is_some()
 }
 
 /// Whether a nonce was used, at a block.

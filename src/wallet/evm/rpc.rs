@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    evm::{Address, assets::Chain, hex, keccak256, unhex},
+    evm::{Address, assets::Chain, hex, keccak256, unhex, word},
     http::{Ask, Client, Limits, Policy, shown},
     protocol::text::clean,
 };
@@ -61,7 +61,17 @@ impl Rpc {
 
     /// The latest block.
     pub(super) async fn latest(&self) -> Result<Block, NoAnswer> {
-        let block = self.ask("eth_getBlockByNumber", json!(["latest", false])).await?;
+        self.block("latest").await
+    }
+
+    /// The block of a number, which must be there.
+    pub(super) async fn block_at(&self, number: u64) -> Result<Block, NoAnswer> {
+        let block = self.block(&format!("{number:#x}")).await?;
+        if block.number == number { Ok(block) } else { Err(self.unreadable()) }
+    }
+
+    async fn block(&self, which: &str) -> Result<Block, NoAnswer> {
+        let block = self.ask("eth_getBlockByNumber", json!([which, false])).await?;
         let field = |name: &str| block.get(name).and_then(quantity);
         match (field("number"), field("timestamp")) {
             (Some(number), Some(time_s)) => Ok(Block { number, time_s }),
@@ -121,16 +131,32 @@ impl Rpc {
         found.iter().map(read).collect::<Option<_>>().ok_or_else(|| self.unreadable())
     }
 
+    /// The transaction that moved so many units of a token of Tempo's from one account to another, with this memo,
+    /// between two blocks.
+    pub(super) async fn transaction_with_memo(
+        &self,
+        token: &Address,
+        (from, to): (&Address, &Address),
+        (units, memo): (u64, [u8; 32]),
+        blocks: (u64, u64),
+    ) -> Result<Option<String>, NoAnswer> {
+        let event = keccak256(b"TransferWithMemo(address,address,uint256,bytes32)");
+        let found = self.events(token, [event, from.word(), to.word(), memo], blocks).await?;
+        let same = |log: &&Value| log["data"].as_str().and_then(unhex) == Some(word(units));
+        found.iter().find(same).map(|log| transaction(log).ok_or_else(|| self.unreadable())).transpose()
+    }
+
     /// The events of a contract with these topics, between two blocks.
-    async fn events(
+    async fn events<const N: usize>(
         &self,
         contract: &Address,
-        topics: [[u8; 32]; 3],
+        topics: [[u8; 32]; N],
         (from, to): (u64, u64),
     ) -> Result<Vec<Value>, NoAnswer> {
         let topics = topics.map(|topic| hex(&topic));
         let range = |n: u64| format!("{n:#x}");
-        let filter = json!({ "address": contract, "fromBlock": range(from), "toBlock": range(to), "topics": topics });
+        let filter =
+            json!({ "address": contract, "fromBlock": range(from), "toBlock": range(to), "topics": &topics[..] });
         let mut said = self.ask("eth_getLogs", json!([filter])).await?;
         let found = said.as_array_mut().ok_or_else(|| self.unreadable())?;
         found.retain(|log| {

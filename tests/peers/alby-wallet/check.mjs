@@ -168,8 +168,9 @@ const json = async (...args) => {
 const behindBefore = (await behind.getBalance()).balance;
 const tested = await json('wallet', 'test', '--json');
 assert.equal(tested.outcome, 'ready', JSON.stringify(tested));
-assert.deepEqual([tested.encryption, tested.network, tested.balance], ['nip44_v2', 'regtest', '3000 sat']);
-assert.deepEqual(tested.missing, []);
+const [wallet] = tested.wallets;
+assert.deepEqual([wallet.encryption, wallet.network, wallet.balance], ['nip44_v2', 'regtest', '3000 sat']);
+assert.deepEqual(wallet.missing, []);
 assert.equal(funds.payments.size, 0, 'a test pays nothing');
 assert.ok(funds.asked.includes('get_info'), 'a test asks the wallet');
 

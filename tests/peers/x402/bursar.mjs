@@ -31,11 +31,11 @@ export const units = (amount) => {
 const parent = process.env.PEER_HOME ?? mkdtempSync(`${tmpdir()}/bursar-x402-`);
 if (!process.env.PEER_HOME) process.on('exit', () => rmSync(parent, { recursive: true, force: true }));
 
-// A home that holds a key and knows the chain, and the servers and reports on it.
-export function makePurse(rpc, key, name) {
+// A home that holds a key and knows the chain (and what else its config says), and the servers and reports on it.
+export function makePurse(rpc, key, name, more = '') {
   const home = `${parent}/x402-${name}`;
   mkdirSync(home, { mode: 0o700 });
-  writeFileSync(`${home}/config.toml`, CONFIG(rpc), { mode: 0o600 });
+  writeFileSync(`${home}/config.toml`, CONFIG(rpc) + more, { mode: 0o600 });
   writeFileSync(`${home}/evm.key`, `${key}\n`, { mode: 0o600 });
   const env = { BURSAR_HOME: home, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH };
   return {
