@@ -22,9 +22,11 @@ FUZZER = Path(sys.executable).parent / "mcp-fuzzer"
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
 ENV = {"PATH": os.environ["PATH"], "HOME": str(HOME), "BURSAR_HOME": str(HOME)}
 # More than the whole of it needs on a slow machine; a server that hangs is told by the fuzzer's own timeouts.
-SECONDS = 55
+SECONDS = 150
 # An error quotes the argument that was wrong, to the one who sent it, as text: nobody renders that as a page.
 OWN_WORDS = "injection_reflection"
+# In a sequence the same message comes before and after others: a second `initialize` is no repetition of the first.
+IN_A_ROW = ("non_determinism", "stateful_sequences")
 begun = time.monotonic()
 
 
@@ -77,7 +79,7 @@ def fuzz(name, *args, env=ENV):
     findings = json.loads((out / "findings.json").read_text())["findings"]
     faults, fine = [], 0
     for finding in findings:
-        if finding["category"] == OWN_WORDS:
+        if finding["category"] == OWN_WORDS or (finding["category"], finding.get("target")) == IN_A_ROW:
             fine += 1
             continue
         if finding["category"] != "accepted_malformed":
