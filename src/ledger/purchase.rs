@@ -233,7 +233,9 @@ pub(super) fn latest(conn: &Connection, principal: &str, key: &str) -> Result<Op
 pub(super) fn stands_for(standing: &Standing, explicit: bool) -> bool {
     explicit
         || match standing.state {
-            State::Failed | State::Late => false,
+            // Its last signature is void; one before it may have been taken all the same.
+            State::Failed => !standing.spent.is_zero(),
+            State::Late => false,
             State::Delivered => standing.answered_ms.is_none(),
             _ => true,
         }

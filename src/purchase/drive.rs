@@ -17,7 +17,7 @@ use crate::{
     http::{self, Answer},
     ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
     money::Amount,
-    protocol::{Pin, Proof, Rail, Witness, World, l402},
+    protocol::{Credential, Pin, Proof, Rail, Witness, World, l402},
     wallet::{LookSaid, PaySaid, Wallet},
 };
 
@@ -68,6 +68,8 @@ pub(super) struct Run<'a> {
     pub(super) sends: u32,
     /// Whether the seller's last word allows to show it again.
     pub(super) again: bool,
+    /// What was shown to the seller before, for another intent: a seller may say that back as well.
+    pub(super) shown: Vec<Credential>,
     /// The call that pays a remembered price, until the seller refused that price.
     pub(super) known: Option<&'a Call>,
     /// The demand that came when what was signed was refused, until it was looked at.
@@ -135,6 +137,7 @@ impl Purse {
             absent_since_ms: None,
             sends: 0,
             again: true,
+            shown: Vec::new(),
             known,
             refusal: None,
             after_paid: None,
@@ -189,6 +192,7 @@ impl Run<'_> {
             redeems: self.redeems,
             by_seller: self.by_seller,
             replays: self.pin.as_ref().is_some_and(Pin::replays),
+            alone: self.intent.n == 0,
             wanted,
             sends: self.sends,
             again: self.again,
@@ -196,8 +200,19 @@ impl Run<'_> {
         }
     }
 
+    /// Whether it is known what became of everything that was signed before the last intent.
+    async fn earlier_are_settled(&self, id: PurchaseId) -> Result<bool, No> {
+        if self.intent.n == 0 {
+            return Ok(true);
+        }
+        self.purse.settle_earlier(id).await?;
+        Ok(self.purse.ledger().await?.earlier(id).await?.is_empty())
+    }
+
     /// Goes on with another intent that was committed just now.
     pub(super) fn take(&mut self, intent: Committed<Intent>) {
+        self.shown.extend(self.payment());
+        self.asked_at_once = false;
         self.pin = serde_json::from_slice(&intent.pin).ok();
         self.fresh = intent.fresh();
         self.sends = 0;
@@ -255,6 +270,11 @@ impl Run<'_> {
                            spent"
                     .into();
                 Ok(Input::SellerFailed { why, status: None, again: false })
+            }
+            Effect::RecordFailed(_) if self.by_seller && !self.earlier_are_settled(id).await? => {
+                // What was signed first may still be used: until that is known, nobody knows.
+                self.again = false;
+                Ok(Input::LookedPending)
             }
             Effect::RecordFailed(why) => {
                 ledger.failed(id, &why).await?;
@@ -425,6 +445,7 @@ impl Run<'_> {
         let status = answer.status;
         let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
         body.mask(&credential);
+        self.shown.iter().for_each(|shown| body.mask(shown));
         // Another demand for payment is nothing that was bought, and often repeats the token.
         self.body = Some(body).filter(|_| status != 402);
         Ok(match status {
@@ -437,6 +458,10 @@ impl Run<'_> {
                 status: Some(status),
                 again: request.repeatable() && status != 501,
             },
+            // What a seller that settles says of a payment it has seen is no goods: the nonce is used.
+            _ if self.by_seller && !matches!(status, 200..=299 | 304) => {
+                Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
+            }
             _ => Input::SellerAnswered,
         })
     }

@@ -16,6 +16,7 @@ use super::{
     words::no_room,
 };
 use crate::{
+    evm::eip3009::Transfer,
     http::Answer,
     ledger::{Fate, PurchaseId, Replaced, Standing},
     protocol::{Offer, Pin, Proof, Protocol, Rail, Way, Witness},
@@ -24,6 +25,9 @@ use crate::{
 
 /// How long a price counts as known.
 const YOUNG: Duration = Duration::from_secs(600);
+
+/// How long after a signature ran out a chain that does not go on is still waited for, in seconds.
+const STANDS_STILL_S: u64 = 3600;
 
 /// How many prices are remembered.
 const MOST: usize = 256;
@@ -34,9 +38,11 @@ pub(super) struct Known {
     at: Instant,
 }
 
-/// What one price is for: the method, the origin and the path.
+/// What one price is for: exactly this request. Sellers price by model, size or count in the query or the body, and one
+/// that does not compare what was chosen with what it asks takes a dearer payment as it is.
 fn route(request: &Request) -> String {
-    format!("{} {}{}", request.method, request.origin, request.url.path())
+    let body = data_encoding::HEXLOWER.encode(&crate::sha256(&request.body));
+    format!("{} {} {body}", request.method, request.url)
 }
 
 impl Purse {
@@ -91,6 +97,13 @@ impl Run<'_> {
         let (Some(call), Some(answer)) = (self.known.take(), self.refusal.take()) else {
             return Input::SellerAskedAgain { status: 402, why: why.into() };
         };
+        // A receipt says that settling was tried, and a chain that it happened: then nothing is signed beside it.
+        if self.pin.as_ref().is_some_and(|pin| pin.receipt(quote::seen(&answer)).is_some()) {
+            return Input::SellerAskedAgain { status: 402, why: why.into() };
+        }
+        if let Ok(found @ Input::LookedSettled { proof: true }) = self.look_up().await {
+            return found;
+        }
         let offers = match quote::read(&answer, &call.request.origin, self.purse.assets()) {
             // It names no terms: not its price is refused, only settling failed. The same bytes are shown again.
             Ok(challenge) if challenge.offers.is_empty() => {
@@ -136,11 +149,15 @@ impl Run<'_> {
         }
     }
 
+    /// Whether an offer asks for the same money for the same account; how long a signature may live is no term.
     fn asks_the_same(&self, offer: &Offer) -> bool {
+        let money = |t: &Transfer| (t.token.clone(), t.to, t.value);
+        let asked = |pin: &Pin| {
+            let permit = pin.permit().map(|(t, taking)| (money(t), Some(taking.clone())));
+            permit.or_else(|| pin.transfer().map(|t| (money(t), None)))
+        };
         let Way::Pay(pin) = &offer.way else { return false };
-        let ours = self.pin.as_ref();
-        pin.transfer().is_some_and(|asked| ours.and_then(Pin::transfer) == Some(asked))
-            || pin.permit().is_some_and(|asked| ours.and_then(Pin::permit) == Some(asked))
+        asked(pin).is_some_and(|theirs| self.pin.as_ref().and_then(asked) == Some(theirs))
     }
 }
 
@@ -153,7 +170,10 @@ impl Purse {
                 Ok(wallet) => wallet.look_up(&intent).await,
                 Err(why) => LookSaid::CannotTell { why },
             };
-            let over = self.0.clock.now_s() > intent.liability_until + self.grace().as_secs();
+            let now_s = self.0.clock.now_s();
+            let over = now_s > intent.liability_until + self.grace().as_secs();
+            // A chain that stands still will never say that it is void; its hold must not stay for ever.
+            let long_over = now_s > intent.liability_until + STANDS_STILL_S;
             let pin: Option<Pin> = serde_json::from_slice(&intent.pin).ok();
             let spent = |by, transaction, taken| {
                 let proof = Proof::Transfer { by, transaction };
@@ -165,6 +185,7 @@ impl Purse {
             let fate = match said {
                 LookSaid::OnChain { transaction, taken } => spent(Witness::Chain, transaction, taken)?,
                 LookSaid::Void => Fate::Void,
+                LookSaid::NotFound if long_over => spent(Witness::Nobody, None, None)?,
                 LookSaid::CannotTell { .. } if over => spent(Witness::Nobody, None, None)?,
                 _ => continue,
             };

@@ -24,7 +24,8 @@ impl Run<'_> {
         let (Some(request), Some(payment)) = (Request::from_bytes(&at.request), self.payment()) else {
             return Input::SellerUnreached("what was stored of the request and its payment cannot be read back".into());
         };
-        self.show(at, &request, &payment, flight).await.hiding(&payment)
+        let said = self.show(at, &request, &payment, flight).await.hiding(&payment);
+        self.shown.iter().fold(said, |said, shown| said.hiding(shown))
     }
 
     async fn show(
@@ -46,6 +47,7 @@ impl Run<'_> {
         };
         let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
         body.mask(payment);
+        self.shown.iter().for_each(|shown| body.mask(shown));
         self.body = Some(body).filter(|_| answer.status != 402);
         let receipt = self.pin.as_ref().and_then(|pin| pin.receipt(seen(&answer)));
         let settled = receipt.as_ref().is_some_and(|r| r.settled);
@@ -63,7 +65,8 @@ impl Run<'_> {
         // What was given without a receipt, and is not on the chain yet, may be settled later: it counts as paid.
         let hidden = |r: Receipt| Receipt { transaction: r.transaction.map(|hash| payment.hide(&hash)), ..r };
         self.settled = Some(self.charged(receipt.map(hidden).as_ref()).await);
-        self.after_paid = Some(if gave { Input::SellerAnswered } else { then.hiding(payment) });
+        let hiding = |then: Input| self.shown.iter().fold(then.hiding(payment), |then, shown| then.hiding(shown));
+        self.after_paid = Some(if gave { Input::SellerAnswered } else { hiding(then) });
         Input::Settled
     }
 

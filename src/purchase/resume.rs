@@ -199,6 +199,12 @@ impl Purse {
         self.doubt_failures().await?;
         let seed = seed(&standing.principal, &standing.idem_key, standing.generation, standing.n);
         let bill = bill_of(&pin, pinned.fee_cap, seed, self.0.clock.now_s())?.within(pinned.liability_until);
+        if wallet.rail_key(&bill).is_some_and(|key| key != pinned.rail_key) {
+            return Err(No::new(
+                "ledger",
+                format!("{id} would be signed otherwise than it was pinned; deny it and call again"),
+            ));
+        }
         let prepared = wallet.prepare(&bill).await?;
         if self.closing() {
             return Err(ending());
@@ -308,6 +314,16 @@ impl Purse {
                         if ran.paid { format!("Paid {paid}") } else { format!("Nothing was paid now, {paid} earlier") },
                         standing.note.trim_end_matches('.'),
                         show_again(id, by_seller)
+                    ),
+                )
+            },
+            State::Failed if !standing.spent.is_zero() => Report {
+                code: Some("undelivered"),
+                ..Report::new(
+                    Outcome::Undelivered,
+                    format!(
+                        "{id} signed twice: the seller took the first ({paid}) and delivered for neither. It is not paid \
+                         again; to buy it anew, call with an idempotency_key of your own."
                     ),
                 )
             },

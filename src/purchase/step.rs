@@ -91,6 +91,8 @@ pub struct Known {
     pub by_seller: bool,
     /// Whether the seller keeps an answer for who shows the same payment again.
     pub replays: bool,
+    /// Whether nothing else was signed for this purchase before.
+    pub alone: bool,
     /// Whether somebody waits for the answer.
     pub wanted: bool,
     /// How often what was signed was shown to the seller in this run.
@@ -248,7 +250,7 @@ fn paying(known: &Known, input: &Input) -> Effect {
             Effect::RecordUnknown("the wallet says that it settled and gives no proof".into())
         }
         Input::LookedNothing(why) => Effect::RecordUnknown(why.clone()),
-        Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 => {
+        Input::SellerUnreached(why) if known.by_seller && known.fresh && known.sends == 1 && known.alone => {
             Effect::RecordFailed(why.clone())
         }
         Input::SellerAskedAgain { .. } if known.by_seller && known.anew && known.fresh && known.sends == 1 => {
@@ -358,6 +360,7 @@ mod tests {
             redeems: 0,
             by_seller: false,
             replays: false,
+            alone: true,
             wanted: true,
             sends: 0,
             again: true,
@@ -460,7 +463,8 @@ mod tests {
         assert!(matches!(step(&sold(State::Paying), &unreached), Effect::RecordFailed(_)));
         let second = Known { sends: 2, ..sold(State::Paying) };
         let stale = Known { fresh: false, ..sold(State::Paying) };
-        for at in [second, stale, sold(State::Unknown)] {
+        let not_alone = Known { alone: false, ..sold(State::Paying) };
+        for at in [second, stale, not_alone, sold(State::Unknown)] {
             assert!(!matches!(step(&at, &unreached), Effect::RecordFailed(_)), "{at:?}");
         }
     }

@@ -5,19 +5,24 @@ use serde_json::json;
 
 use crate::{
     shop::{CENT, Shop, TEXT},
-    support::until,
+    support::{Host, until, until_answered},
 };
+
+/// Buys a text, and waits until an equal call is a new purchase.
+async fn buy(shop: &Shop, host: &Host) {
+    let told = host.fetch(shop.ask(TEXT, "one")).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    until_answered(&shop.world, told.purchase()).await;
+}
 
 #[tokio::test]
 async fn a_price_that_was_paid_a_moment_ago_is_paid_again_in_one_round_trip() {
     let shop = Shop::open().await;
     let host = shop.world.host().await;
-    assert_eq!(host.fetch(shop.ask(TEXT, "one")).await.outcome(), "bought");
+    buy(&shop, &host).await;
     let challenges = shop.seller().challenges();
-    for text in ["two", "three"] {
-        let told = host.fetch(shop.ask(TEXT, text)).await;
-        assert_eq!(told.outcome(), "bought", "{}", told.text());
-    }
+    buy(&shop, &host).await;
+    buy(&shop, &host).await;
     assert_eq!(shop.seller().challenges(), challenges, "the seller was not asked for its price");
     assert_eq!(shop.world.spent_units(), 3 * CENT);
     shop.world.verify_money().await;
@@ -27,9 +32,8 @@ async fn a_price_that_was_paid_a_moment_ago_is_paid_again_in_one_round_trip() {
 async fn prices_are_not_remembered_where_the_operator_says_so_or_no_chain_can_be_asked() {
     for shop in [Shop::with("[sellers]\nknown_prices = false\n").await, Shop::blind("").await] {
         let host = shop.world.host().await;
-        for text in ["one", "two"] {
-            assert_eq!(host.fetch(shop.ask(TEXT, text)).await.outcome(), "bought");
-        }
+        buy(&shop, &host).await;
+        buy(&shop, &host).await;
         assert_eq!(shop.seller().challenges(), 2);
         assert_eq!(shop.transfers(), 2);
     }
@@ -40,9 +44,9 @@ async fn prices_are_not_remembered_where_the_operator_says_so_or_no_chain_can_be
 async fn a_remembered_price_that_rose_is_paid_at_todays_price_once_and_both_signatures_are_held() {
     let shop = Shop::open().await;
     let host = shop.world.host().await;
-    host.fetch(shop.ask(TEXT, "one")).await;
+    buy(&shop, &host).await;
     shop.seller().set_price(TEXT, 3 * CENT);
-    let told = host.fetch(shop.ask(TEXT, "two")).await;
+    let told = host.fetch(shop.ask(TEXT, "one")).await;
     assert_eq!(told.outcome(), "bought", "{}", told.text());
     assert_eq!(told.facts()["paid_now"], "0.03 usd", "{}", told.text());
     assert_eq!(shop.world.spent_units(), 4 * CENT);
@@ -62,9 +66,9 @@ async fn a_remembered_price_that_rose_is_paid_at_todays_price_once_and_both_sign
 async fn a_remembered_price_that_rose_above_what_the_caller_pays_is_not_paid() {
     let shop = Shop::open().await;
     let host = shop.world.host().await;
-    host.fetch(shop.ask(TEXT, "one")).await;
+    buy(&shop, &host).await;
     shop.seller().set_price(TEXT, 3 * CENT);
-    let mut ask = shop.ask(TEXT, "two");
+    let mut ask = shop.ask(TEXT, "one");
     ask["max_price"] = "0.02 usd".into();
     let told = host.fetch(ask).await;
     assert_eq!(told.outcome(), "pending", "{}", told.text());
@@ -78,10 +82,37 @@ async fn a_remembered_price_that_rose_above_what_the_caller_pays_is_not_paid() {
 async fn a_settlement_that_fails_at_a_remembered_price_gets_the_same_signature_again() {
     let shop = Shop::open().await;
     let host = shop.world.host().await;
-    assert_eq!(host.fetch(shop.ask(TEXT, "one")).await.outcome(), "bought");
+    buy(&shop, &host).await;
     shop.seller().set_mode(NtriqMode::FailsSettleFirst(2));
-    let told = host.fetch(shop.ask(TEXT, "two")).await;
+    let told = host.fetch(shop.ask(TEXT, "one")).await;
     assert_eq!(told.outcome(), "bought", "{}", told.text());
     assert_eq!((shop.transfers(), shop.signatures()), (2, 2));
+    shop.world.verify_money().await;
+}
+
+/// Sellers price by what is asked: what one question cost says nothing of another one.
+#[tokio::test]
+async fn a_price_is_remembered_for_exactly_the_same_request() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    shop.seller().set_price(TEXT, 3 * CENT);
+    buy(&shop, &host).await;
+    shop.seller().set_price(TEXT, CENT);
+    let told = host.fetch(shop.ask(TEXT, "another question")).await;
+    assert_eq!(told.facts()["paid_now"], "0.01 usd", "{}", told.text());
+    assert_eq!((shop.world.spent_units(), shop.signatures()), (4 * CENT, 2));
+    shop.world.verify_money().await;
+}
+
+/// A receipt beside the terms of today says that settling was tried: nothing is signed beside what may be under way.
+#[tokio::test]
+async fn a_pending_settlement_at_a_remembered_price_is_not_paid_beside() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    buy(&shop, &host).await;
+    shop.seller().set_mode(NtriqMode::SettlementPending);
+    let told = host.fetch(shop.ask(TEXT, "one")).await;
+    assert_eq!(told.outcome(), "pending", "{}", told.text());
+    assert_eq!(shop.signatures(), 2, "one for each purchase");
     shop.world.verify_money().await;
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     shop::{CENT, KEPT, Shop, TEXT},
-    support::{Host, Told, money, until, until_state},
+    support::{Host, Told, money, until, until_answered, until_state},
 };
 
 const ON: &str = "[evm]\npermit2 = true\n";
@@ -370,13 +370,16 @@ async fn equal_calls_at_once_are_one_permit_and_known_prices_work_alike() {
     assert_eq!((shop.transfers(), permits(&shop, Means::UpTo)), (1, 1));
     let bought = told.iter().position(|t| t.outcome() == "bought").expect("one of them bought it");
     let host = &hosts[usize::from(bought >= 6)];
+    until_answered(&shop.world, told[bought].purchase()).await;
     let challenges = shop.seller().challenges();
-    assert_eq!(host.fetch(shop.ask(TEXT, "two")).await.outcome(), "bought");
+    let second = buy(&shop, host).await;
+    assert_eq!(second.outcome(), "bought", "{}", second.text());
+    until_answered(&shop.world, second.purchase()).await;
     assert_eq!(shop.seller().challenges(), challenges, "the seller was not asked for its price");
     // A price that rose is signed anew, and both are held until one has run out.
     shop.seller().set_mode(NtriqMode::Open);
     shop.seller().set_price(TEXT, 3 * CENT);
-    let dearer = host.fetch(shop.ask(TEXT, "three")).await;
+    let dearer = buy(&shop, host).await;
     assert_eq!((dearer.outcome(), shop.held().await), ("bought", CENT), "{}", dearer.text());
     assert_eq!((shop.transfers(), permits(&shop, Means::UpTo)), (3, 3));
     shop.world.verify_money().await;
