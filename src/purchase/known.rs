@@ -153,7 +153,7 @@ impl Run<'_> {
     fn asks_the_same(&self, offer: &Offer) -> bool {
         let money = |t: &Transfer| (t.token.clone(), t.to, t.value);
         let asked = |pin: &Pin| {
-            let permit = pin.permit().map(|(t, taking)| (money(t), Some(taking.clone())));
+            let permit = pin.permit().map(|(t, taking)| (money(t), Some(*taking)));
             permit.or_else(|| pin.transfer().map(|t| (money(t), None)))
         };
         let Way::Pay(pin) = &offer.way else { return false };
