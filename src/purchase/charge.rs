@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     No, Purse,
     drive::{Run, Settled},
+    resume::CHAIN_SURE_S,
 };
 use crate::{
     evm::permit2::Taking,
@@ -21,9 +22,8 @@ use crate::{
 /// The pauses before the looks at a chain while the answer waits: its nodes may be a block behind the seller's.
 const LOOKS_MS: [u64; 4] = [0, 300, 700, 1_500];
 
-/// The pauses before the later looks, in seconds: soon, and when what was signed has surely run out.
+/// The pause before the first of the later looks, in seconds. The last is when what was signed has surely run out.
 const SOON_S: u64 = 5;
-const CHAIN_SURE_S: u64 = 35;
 
 /// How long after it was posted a charge is looked at again, in milliseconds: later no node tells.
 const YOUNG_MS: u64 = 24 * 3600 * 1000;

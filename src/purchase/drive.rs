@@ -200,15 +200,6 @@ impl Run<'_> {
         }
     }
 
-    /// Whether it is known what became of everything that was signed before the last intent.
-    async fn earlier_are_settled(&self, id: PurchaseId) -> Result<bool, No> {
-        if self.intent.n == 0 {
-            return Ok(true);
-        }
-        self.purse.settle_earlier(id).await?;
-        Ok(self.purse.ledger().await?.earlier(id).await?.is_empty())
-    }
-
     /// Goes on with another intent that was committed just now.
     pub(super) fn take(&mut self, intent: Committed<Intent>) {
         self.shown.extend(self.payment());

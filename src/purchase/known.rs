@@ -149,6 +149,15 @@ impl Run<'_> {
         }
     }
 
+    /// Whether it is known what became of everything that was signed before the last intent.
+    pub(super) async fn earlier_are_settled(&self, id: PurchaseId) -> Result<bool, No> {
+        if self.intent.n == 0 {
+            return Ok(true);
+        }
+        self.purse.settle_earlier(id).await?;
+        Ok(self.purse.ledger().await?.earlier(id).await?.is_empty())
+    }
+
     /// Whether an offer asks for the same money for the same account; how long a signature may live is no term.
     fn asks_the_same(&self, offer: &Offer) -> bool {
         let money = |t: &Transfer| (t.token.clone(), t.to, t.value);

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long after a signature ran out a chain surely says whether it was used, in seconds.
-const CHAIN_SURE_S: u64 = 35;
+pub(super) const CHAIN_SURE_S: u64 = 35;
 
 impl Purse {
     /// What a person is asked about a purchase that waits for one; `None` when it does not wait. Everything in it that
