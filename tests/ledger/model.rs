@@ -50,6 +50,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How long after its liability a person may close an unknown outcome, as the operator's docs say.
+const GRACE_S: u64 = 120;
+
 /// What the model remembers of a purchase: enough to add up.
 struct Bought {
     id: PurchaseId,
@@ -181,7 +184,10 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Decide { which, yes } => {
                 if let Some(b) = model.pick(which) {
                     book.ledger.decide(b.id, yes).await.unwrap();
-                    if b.state == State::AwaitingApproval && !yes {
+                    // A person's no also closes what nobody can be asked about any more, once its liability is over.
+                    let closed = book.clock.now_ms() / 1000 > LIABLE_UNTIL + GRACE_S;
+                    let open = b.state == State::AwaitingApproval || (b.state == State::Unknown && closed);
+                    if open && !yes {
                         b.state = State::Failed;
                     }
                 }
