@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Bytes, Error};
 
-/// How often whoever waits is told how much there is.
-const TELL: Duration = Duration::from_secs(1);
+/// Hears an answer while it comes: the next piece, and how many bytes there are with it.
+pub type Heard<'a> = &'a (dyn Fn(&[u8], u64) + Sync);
 
 /// How a body is read.
 pub(super) struct Reading<'a> {
@@ -19,8 +19,8 @@ pub(super) struct Reading<'a> {
     pub(super) deadline: Instant,
     /// Whether it is a stream of events, which need not end: then what came until it stopped is the answer, cut.
     pub(super) stream: bool,
-    /// Told how many bytes there are, once a second at most.
-    pub(super) heard: &'a (dyn Fn(u64) + Sync),
+    /// Hears each piece as it comes.
+    pub(super) heard: Heard<'a>,
 }
 
 /// Reads at most `cap` decoded bytes, and says whether there were more, or might have been.
@@ -32,7 +32,7 @@ pub(super) async fn read(
     how: Reading<'_>,
 ) -> Result<(Bytes, bool), Error> {
     let Reading { cap, idle, deadline, stream, heard } = how;
-    let (mut body, mut told) = (Vec::new(), Instant::now());
+    let mut body = Vec::new();
     loop {
         let patience = Instant::now().checked_add(idle).map_or(deadline, |next| next.min(deadline));
         let chunk = match timeout_at(patience, response.chunk()).await {
@@ -43,10 +43,7 @@ pub(super) async fn read(
             Ok(Err(_)) => return Err(Error::sent(format!("The answer of {seller} broke off."))),
             Err(_) => return Err(Error::sent(format!("The answer of {seller} did not end in time."))),
         };
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            heard((body.len() + chunk.len()) as u64);
-        }
+        heard(&chunk, (body.len() + chunk.len()) as u64);
         let room = cap - body.len();
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);

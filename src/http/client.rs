@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{
     Bytes, Error, Policy, Settings,
-    body::{self, Reading},
+    body::{self, Heard, Reading},
     headers,
     redirect::{self, Trip},
     resolve::{CONNECT, Vetted},
@@ -146,14 +146,15 @@ impl Client {
     /// [`Error::Refused`] when nothing was sent to anybody; [`Error::Failed`] with `sent: true` as soon as any seller
     /// may have seen the request.
     pub async fn send(&self, policy: Policy, ask: Ask) -> Result<Answer, Error> {
-        self.send_telling(policy, ask, &|_| ()).await
+        self.send_telling(policy, ask, &|_, _| ()).await
     }
 
-    /// The same, and tells how many bytes of the answer there are while it comes.
+    /// The same, and lets the answer be heard while it comes. What is heard is decoded, and at most one piece beyond the
+    /// limit.
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub async fn send_telling(&self, policy: Policy, ask: Ask, heard: &(dyn Fn(u64) + Sync)) -> Result<Answer, Error> {
+    pub async fn send_telling(&self, policy: Policy, ask: Ask, heard: Heard<'_>) -> Result<Answer, Error> {
         headers::inspect(&ask.headers)?;
         // An absurd total would overflow the clock; a day is beyond any use.
         let far = Duration::from_secs(86_400);
@@ -194,7 +195,7 @@ impl Client {
         url: &Url,
         home: bool,
         until: Until,
-        heard: &(dyn Fn(u64) + Sync),
+        heard: Heard<'_>,
     ) -> Result<Answer, Error> {
         let deadline = until.all;
         vet(policy, self.settings(), url)?;

@@ -30,7 +30,7 @@ pub struct AuditRow {
     pub session: Option<String>,
     /// Who bought.
     pub principal: String,
-    /// The purchase's id; absent for a refusal or a re-use.
+    /// The purchase's id; absent for a refusal or a re-use. Of a refund, the deposit's.
     pub purchase: Option<String>,
     /// The host that was asked.
     pub host: String,
@@ -42,6 +42,9 @@ pub struct AuditRow {
     pub paid: Option<Amount>,
     /// The fee that was paid.
     pub fee: Option<Amount>,
+    /// What came back of a deposit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back: Option<Amount>,
     /// What is still held for it.
     pub held: Option<Amount>,
     /// How: protocol and rail.
@@ -52,7 +55,8 @@ pub struct AuditRow {
     /// seller's word, unless a chain was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
-    /// The purchase's state, or `refused`, or `token` for a re-use that cost nothing.
+    /// The purchase's state, or `refused`, or `token` for a re-use that cost nothing, or `refund` for
+    /// what came back of a deposit.
     pub state: String,
     /// The caller's words.
     pub purpose: String,
@@ -113,6 +117,7 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
                 asked: money(&currency, amount),
                 paid: money(&currency, spent),
                 fee: money(&currency, fee),
+                back: None,
                 held: money(&currency, held),
                 rail: format!("{} {}", r.get::<_, String>(12)?, r.get::<_, String>(13)?),
                 network: r.get(18)?,
@@ -127,11 +132,11 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Refusals and re-uses: journal rows without a purchase of their own.
+/// Refusals, re-uses, and what came back: journal rows that are no step of a purchase.
 fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
     let mut statement = conn.prepare_cached(
-        "SELECT at_ms, session_id, principal, kind, currency, amount, note FROM journal
-         WHERE kind IN('refuse','reuse') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
+        "SELECT at_ms, session_id, principal, kind, currency, amount, note, purchase_id FROM journal
+         WHERE kind IN('refuse','reuse','credit') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
            AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR CASE WHEN json_valid(note) THEN json_extract(note, '$.host') = ?4 END)
          ORDER BY seq DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
     )?;
@@ -143,22 +148,23 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
             let text = |key: &str| note.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
             let kind: String = r.get(3)?;
             let currency: String = r.get(4)?;
-            let refused = kind == "refuse";
+            let (refused, credit) = (kind == "refuse", kind == "credit");
             Ok(AuditRow {
                 at_ms: r.get(0)?,
                 session: r.get(1)?,
                 principal: r.get(2)?,
-                purchase: None,
+                purchase: r.get(7)?,
                 host: text("host"),
                 path: text("path"),
                 asked: money(&currency, r.get(5)?).filter(|a| refused && !a.is_zero()),
                 paid: money(&currency, 0),
                 fee: money(&currency, 0),
+                back: money(&currency, r.get(5)?).filter(|_| credit),
                 held: money(&currency, 0),
                 rail: text("rail"),
                 network: String::new(),
                 transaction: None,
-                state: if refused { "refused".into() } else { "token".into() },
+                state: if refused { "refused" } else if credit { "refund" } else { "token" }.into(),
                 purpose: text("purpose"),
                 note: text("say"),
                 http_status: note.get("status").and_then(|v| v.as_u64()).and_then(|s| u16::try_from(s).ok()),

@@ -389,7 +389,7 @@ fn stored(
     Ok(row)
 }
 
-/// What one principal's purchases hold and have spent, overruns included, since its first.
+/// What one principal's purchases hold and have spent since its first, overruns included and less what came back.
 fn own_use(conn: &Connection, principal: &str, currency: Currency) -> Result<(Amount, Amount), LedgerError> {
     let (spent, held): (i64, i64) = conn
         .prepare_cached(
@@ -398,6 +398,10 @@ fn own_use(conn: &Connection, principal: &str, currency: Currency) -> Result<(Am
              FROM purchase p JOIN intent i USING(purchase_id) WHERE p.principal = ? AND i.currency = ?",
         )?
         .query_row(params![principal, currency.code()], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let back: i64 = conn
+        .prepare_cached("SELECT ifnull(sum(amount), 0) FROM credit WHERE principal = ? AND currency = ?")?
+        .query_row(params![principal, currency.code()], |r| r.get(0))?;
+    let spent = (spent - back).max(0);
     Ok((amount(currency, spent)?, amount(currency, held)?))
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, deposits};
 
 /// A credential that may be tried.
 #[derive(Clone)]
@@ -37,17 +37,20 @@ pub enum Verdict {
 }
 
 /// The one credential worth trying for a path: one that opened it, else the one that opened the nearest path, else the
-/// newest whose reach is unknown. Never one that this path rejected.
+/// newest whose reach is unknown. Never one that this path rejected, nor a deposit that another process drives (`theirs`, by
+/// its owner).
 pub(super) fn best(
     conn: &Connection,
     now_s: u64,
     principal: &str,
     origin: &str,
     path: &str,
+    theirs: impl Fn(Option<&str>) -> bool,
 ) -> Result<Option<StoredCredential>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT c.credential_id, c.purchase_id, c.body, c.proof,
-                (SELECT verdict FROM credential_path p WHERE p.credential_id = c.credential_id AND p.path = ?4)
+                (SELECT verdict FROM credential_path p WHERE p.credential_id = c.credential_id AND p.path = ?4),
+                (SELECT d.owner FROM driver d JOIN deposit USING(purchase_id) WHERE d.purchase_id = c.purchase_id)
          FROM credential c
          WHERE c.principal = ?1 AND c.origin = ?2 AND c.state = 'usable' AND (c.expires_s IS NULL OR c.expires_s > ?3)
          ORDER BY c.credential_id DESC LIMIT 64",
@@ -62,12 +65,13 @@ pub(super) fn best(
             proof: r.get(3)?,
             opened_here: verdict.as_deref() == Some("accepted"),
         };
-        Ok((verdict.as_deref() == Some("rejected"), found))
+        let owner: Option<String> = r.get(5)?;
+        Ok((verdict.as_deref() == Some("rejected"), owner, found))
     })?;
     let mut best: Option<(usize, StoredCredential)> = None;
     for row in rows {
-        let (rejected, found) = row?;
-        if rejected {
+        let (rejected, owner, found) = row?;
+        if rejected || theirs(owner.as_deref()) {
             continue;
         }
         let near = if found.opened_here { usize::MAX } else { nearest(conn, found.id, path)? };
@@ -122,7 +126,9 @@ impl Ledger {
     ) -> Result<Option<StoredCredential>, LedgerError> {
         let (principal, origin, path) = (principal.to_owned(), origin.to_owned(), path.to_owned());
         let now_s = self.now() / 1000;
-        self.0.writer.read(move |conn| best(conn, now_s, &principal, &origin, &path)).await
+        let (home, me) = (self.0.home.clone(), self.driver_name());
+        let theirs = move |owner: Option<&str>| deposits::is_driven_elsewhere(&home, &me, owner);
+        self.0.writer.read(move |conn| best(conn, now_s, &principal, &origin, &path, theirs)).await
     }
 
     /// Remembers what a path said to a credential.

@@ -162,6 +162,24 @@ fn purchase_rows(conn: &Connection, id: &str, out: &mut Digests) -> Result<(), L
         one(conn, sql, params![id, n, budget], name, out)?;
         budget_rows(conn, budget, win, out)?;
     }
+    credit_rows(conn, id, out)
+}
+
+/// What came back of a deposit, and the windows that it gave room to: a top-up's may be others than its own.
+fn credit_rows(conn: &Connection, id: &str, out: &mut Digests) -> Result<(), LedgerError> {
+    let mut statement = conn.prepare_cached("SELECT credit_id FROM credit WHERE purchase_id = ?")?;
+    let credits: Vec<i64> = statement.query_map([id], |r| r.get(0))?.collect::<Result<_, _>>()?;
+    for credit in credits {
+        one(conn, "SELECT * FROM credit WHERE credit_id = ?", [credit], format!("credit/{credit}"), out)?;
+        let mut statement = conn.prepare_cached("SELECT budget_id, win FROM credit_room WHERE credit_id = ?")?;
+        let rooms = statement.query_map([credit], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rooms: Vec<(i64, i64)> = rooms.collect::<Result<_, _>>()?;
+        for (budget, win) in rooms {
+            let sql = "SELECT * FROM credit_room WHERE credit_id = ? AND budget_id = ? AND win = ?";
+            one(conn, sql, params![credit, budget, win], format!("credit_room/{credit}/{budget}/{win}"), out)?;
+            budget_rows(conn, budget, win, out)?;
+        }
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod allowance;
 mod audit;
 mod budget;
 mod credential;
+mod deposits;
 mod earlier;
 mod intent;
 mod journal;
@@ -36,6 +37,7 @@ use std::{
 pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
 pub use credential::{StoredCredential, Verdict};
+pub use deposits::{Deposit, DepositState, Kept, NewDeposit};
 pub use earlier::{Fate, Replaced};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};
 pub use journal::Head;

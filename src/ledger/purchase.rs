@@ -316,6 +316,11 @@ pub(super) fn earlier(conn: &Connection, id: PurchaseId) -> Result<Vec<Committed
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The rest of an intent's or a credential's bytes, behind the protocol's part.
+pub(super) fn wire_of(bytes: &[u8]) -> Vec<u8> {
+    parts_of(bytes).map(|(_, wire)| wire).unwrap_or_default()
+}
+
 /// The protocol's part of an intent's bytes.
 pub(super) fn pin_of(bytes: &[u8]) -> Vec<u8> {
     parts_of(bytes).map(|(pin, _)| pin).unwrap_or_default()

@@ -108,6 +108,11 @@ impl Ledger {
             .await
     }
 
+    /// The name of this process as a driver, if it drives anything; empty else.
+    pub(super) fn driver_name(&self) -> String {
+        self.0.owner.get().and_then(|owner| owner.as_ref()).map(|owner| owner.name.clone()).unwrap_or_default()
+    }
+
     fn owner_name(&self) -> String {
         let owner = self.0.owner.get_or_init(|| match owner::Owner::new(&self.0.home) {
             Ok(owner) => Some(owner),

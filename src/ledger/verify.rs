@@ -29,7 +29,7 @@ pub struct Verified {
 }
 
 /// The invariants of the ledger, each a query that names the rows that break it (facts of the design: I1 to I8).
-const INVARIANTS: [(&str, &str); 9] = [
+const INVARIANTS: [(&str, &str); 10] = [
     (
         "more is spent and held than the limit allows",
         "SELECT 'budget_window/'||budget_id||'/'||win FROM budget_window WHERE spent + reserved > limit_atomic",
@@ -40,10 +40,19 @@ const INVARIANTS: [(&str, &str); 9] = [
            (SELECT ifnull(sum(h.amount), 0) FROM hold h WHERE h.budget_id = w.budget_id AND h.win = w.win AND h.open = 1)",
     ),
     (
-        "what is spent is not the sum of what was paid",
+        "what is spent is not the sum of what was paid, less what came back",
         "SELECT 'budget_window/'||w.budget_id||'/'||w.win FROM budget_window w WHERE w.spent + w.overrun <>
            (SELECT ifnull(sum(i.spent + i.fee), 0) FROM hold h JOIN intent i USING(purchase_id, n)
-            WHERE h.budget_id = w.budget_id AND h.win = w.win AND i.state IN('settled','late'))",
+            WHERE h.budget_id = w.budget_id AND h.win = w.win AND i.state IN('settled','late'))
+           - (SELECT ifnull(sum(r.amount), 0) FROM credit_room r WHERE r.budget_id = w.budget_id AND r.win = w.win)",
+    ),
+    (
+        "more came back than was paid in, or it gave room to a day or a session",
+        "SELECT 'credit/'||c.credit_id FROM credit c WHERE c.amount > (SELECT ifnull(sum(i.spent), 0) FROM intent i
+             JOIN purchase p USING(purchase_id) WHERE p.purchase_id = c.purchase_id
+               OR (p.principal = c.principal AND p.idem_key GLOB 't:'||c.purchase_id||':*'))
+           OR EXISTS(SELECT 1 FROM credit_room r JOIN budget b USING(budget_id) WHERE r.credit_id = c.credit_id
+               AND (r.amount > c.amount OR b.scope NOT IN('host','total')))",
     ),
     (
         "money is at risk and nothing is held for it",
@@ -80,10 +89,12 @@ const INVARIANTS: [(&str, &str); 9] = [
 ];
 
 /// The tables the journal covers, and how a row is named.
-const COVERED: [(&str, &[&str]); 5] = [
+const COVERED: [(&str, &[&str]); 7] = [
     ("purchase", &["purchase_id"]),
     ("intent", &["purchase_id", "n"]),
     ("hold", &["purchase_id", "n", "budget_id"]),
+    ("credit", &["credit_id"]),
+    ("credit_room", &["credit_id", "budget_id", "win"]),
     ("budget", &["budget_id"]),
     ("budget_window", &["budget_id", "win"]),
 ];

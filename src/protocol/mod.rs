@@ -207,7 +207,7 @@ impl Offer {
             objections.extend(pin.objections_at(now_s, policy));
         }
         if let Way::Pay(pin) = &self.way
-            && let Some(text) = pin.invoice()
+            && let Some(text) = pin.quoted_invoice()
         {
             match Invoice::read(text) {
                 Ok(invoice) => objections.extend(invoice.objections(now_s, policy)),
@@ -406,6 +406,22 @@ impl Pin {
             Pin::L402(pin) => Some(&pin.invoice),
             Pin::X402(_) => None,
             Pin::Mpp(pin) => pin.invoice(),
+        }
+    }
+
+    /// The invoice that names the price, whether or not it may be paid already (a session's deposit).
+    pub fn quoted_invoice(&self) -> Option<&str> {
+        match self {
+            Pin::Mpp(pin) => pin.quoted_invoice(),
+            _ => self.invoice(),
+        }
+    }
+
+    /// The session that paying opens, where it does.
+    pub fn session(&self) -> Option<&mpp::session::Terms> {
+        match self {
+            Pin::Mpp(pin) => pin.session(),
+            _ => None,
         }
     }
 

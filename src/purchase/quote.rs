@@ -1,6 +1,9 @@
 //! Asking the seller without money: a stored credential first, a free tier second, and then its price.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
 
 use http::header::{AGE, DATE};
 use tokio::sync::watch;
@@ -22,6 +25,12 @@ const GLANCE: Duration = Duration::from_secs(3);
 
 /// A seller's clock is believed to be at most this far ahead, in seconds.
 const MOST_AHEAD_S: u64 = 300;
+
+/// How often whoever waits is told how much of an answer there is.
+const TELL: Duration = Duration::from_secs(1);
+
+/// How long a stream that draws on a deposit may say nothing: sellers wait a minute for a top-up.
+const PAUSE: Duration = Duration::from_secs(75);
 
 /// How long a seller may take to settle before its answer begins: a facilitator's own deadlines are as long.
 const SETTLING: Duration = Duration::from_secs(100);
@@ -161,7 +170,21 @@ impl Purse {
         flight: Option<&watch::Sender<Flight>>,
     ) -> Result<Answer, crate::http::Error> {
         let stream = flight.map_or(GLANCE, |f| self.listen(f.borrow().begun));
-        self.send_within(request, credential, flight, Limits { stream, ..Limits::default() }).await
+        self.send_within(request, credential, flight, Limits { stream, ..Limits::default() }, &|_| ()).await
+    }
+
+    /// Sends a request that draws on a deposit, and lets its answer be heard while it comes: a stream may ask for more
+    /// money in the middle, and waits until that was paid.
+    pub(super) async fn send_drawing(
+        &self,
+        request: &Request,
+        credential: Credential,
+        flight: Option<&watch::Sender<Flight>>,
+        heard: &(dyn Fn(&[u8]) + Sync),
+    ) -> Result<Answer, crate::http::Error> {
+        let stream = flight.map_or(GLANCE, |f| self.listen(f.borrow().begun));
+        let limits = Limits { idle: PAUSE, stream, ..Limits::default() };
+        self.send_within(request, Some(credential), flight, limits, heard).await
     }
 
     /// Sends a request with what pays for it. The seller may take a chain's time to settle before it answers.
@@ -173,7 +196,7 @@ impl Purse {
     ) -> Result<Answer, crate::http::Error> {
         let stream = self.listen(flight.borrow().begun);
         let limits = Limits { first_byte: SETTLING, total: SETTLING * 3 / 2, stream, ..Limits::default() };
-        self.send_within(request, Some(payment), Some(flight), limits).await
+        self.send_within(request, Some(payment), Some(flight), limits, &|_| ()).await
     }
 
     async fn send_within(
@@ -182,6 +205,7 @@ impl Purse {
         credential: Option<Credential>,
         flight: Option<&watch::Sender<Flight>>,
         limits: Limits,
+        piece: &(dyn Fn(&[u8]) + Sync),
     ) -> Result<Answer, crate::http::Error> {
         let ask = Ask {
             method: request.method.clone(),
@@ -191,9 +215,15 @@ impl Purse {
             credential,
             limits,
         };
-        let heard = |bytes| {
-            if let Some(flight) = flight {
-                flight.send_modify(|f| f.progress = Progress::Collecting(bytes));
+        let told = Mutex::new(Instant::now());
+        let heard = |bytes: &[u8], all| {
+            piece(bytes);
+            let mut told = lock(&told);
+            if let Some(flight) = flight
+                && told.elapsed() >= TELL
+            {
+                *told = Instant::now();
+                flight.send_modify(|f| f.progress = Progress::Collecting(all));
             }
         };
         self.0.http.send_telling(Policy::Seller, ask, &heard).await

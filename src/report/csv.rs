@@ -2,7 +2,7 @@
 
 use super::Report;
 
-const HEADER: [&str; 17] = [
+const HEADER: [&str; 18] = [
     "time",
     "session",
     "principal",
@@ -20,6 +20,7 @@ const HEADER: [&str; 17] = [
     "note",
     "network",
     "transaction",
+    "back",
 ];
 
 impl Report {
@@ -51,6 +52,7 @@ impl Report {
                 inert(&row.note),
                 inert(&row.network),
                 inert(row.transaction.as_deref().unwrap_or_default()),
+                amount(row.back),
             ])?;
         }
         csv.flush()

@@ -99,12 +99,16 @@ fn cells(line: &Line) -> [String; 6] {
         Some(a) if show => a.to_string(),
         _ => "-".to_owned(),
     };
+    let paid = match row.back {
+        Some(back) => format!("+{back}"),
+        None => amount(row.paid, moved),
+    };
     let host = if row.host.is_empty() { "-".to_owned() } else { row.host.clone() };
     [
         clock(row.at_ms),
         host,
         amount(row.asked, true),
-        amount(row.paid, moved),
+        paid,
         amount(row.fee, moved),
         row.state.replace('_', " "),
     ]
@@ -159,6 +163,9 @@ fn totals(totals: &Totals) -> Vec<String> {
         }
         right_align(&mut table, 1..=4);
         out.extend(table.lines().map(|l| l.trim_end().to_owned()));
+    }
+    for money in totals.money.iter().filter(|money| !money.back.is_zero()) {
+        out.push(format!("{} of the deposits among it came back", money.back));
     }
     let one = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     out.push(format!(

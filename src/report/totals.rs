@@ -31,6 +31,8 @@ pub struct Money {
     pub fees: Amount,
     /// Both together: what left the wallet.
     pub spent: Amount,
+    /// What came back of deposits. It is part of what was spent.
+    pub back: Amount,
     /// Held for payments under way or of unknown outcome.
     pub held: Amount,
 }
@@ -44,19 +46,21 @@ impl Totals {
             match row.state.as_str() {
                 "refused" => totals.refused += 1,
                 "token" => totals.reused += 1,
+                "refund" => {}
                 _ => totals.purchases += 1,
             }
             // A refusal and a re-use move no money, whatever they say.
             if row.purchase.is_none() {
                 continue;
             }
-            for (amount, field) in [(row.paid, 0), (row.fee, 1), (row.held, 2)] {
+            for (amount, field) in [(row.paid, 0), (row.fee, 1), (row.held, 2), (row.back, 3)] {
                 let Some(amount) = amount else { continue };
                 let sum = money.entry(amount.currency()).or_insert_with(|| Money::none(amount.currency()));
                 match field {
                     0 => sum.paid = add(sum.paid, amount),
                     1 => sum.fees = add(sum.fees, amount),
-                    _ => sum.held = add(sum.held, amount),
+                    2 => sum.held = add(sum.held, amount),
+                    _ => sum.back = add(sum.back, amount),
                 }
             }
         }
@@ -68,7 +72,7 @@ impl Totals {
 impl Money {
     fn none(currency: Currency) -> Money {
         let zero = Amount::zero(currency);
-        Money { paid: zero, fees: zero, spent: zero, held: zero }
+        Money { paid: zero, fees: zero, spent: zero, back: zero, held: zero }
     }
 }
 

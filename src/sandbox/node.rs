@@ -257,6 +257,11 @@ impl PlayNode {
         lock(&self.0.book).invoices.get(hash).is_some_and(|i| i.paid)
     }
 
+    /// What an invoice asks for, or what came where it named no amount, in millisatoshi.
+    pub fn amount_msat(&self, hash: &str) -> Option<u64> {
+        lock(&self.0.book).invoices.get(hash).map(|i| i.amount_msat)
+    }
+
     /// The preimage of an invoice, paid or not: what a test needs to play a seller or a thief.
     pub fn preimage(&self, hash: &str) -> Option<Secret> {
         lock(&self.0.book).invoices.get(hash).map(|i| Secret::new(HEXLOWER.encode(&i.preimage)))

@@ -164,6 +164,22 @@ pub enum LookSaid {
     },
 }
 
+/// What a wallet said when asked whether an invoice of its own was paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceivedSaid {
+    /// So much came.
+    Came(Amount),
+    /// Nothing came so far.
+    NotYet,
+    /// It has ended, and nothing came.
+    Never,
+    /// No usable answer.
+    CannotTell {
+        /// One sentence for people.
+        why: String,
+    },
+}
+
 /// What a wallet says of itself.
 #[derive(Clone, Debug)]
 pub struct WalletInfo {
@@ -302,6 +318,29 @@ pub trait Wallet: Send + Sync {
 
     /// Asks what became of a committed intent. Moves nothing.
     fn look_up<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, LookSaid>;
+
+    /// Makes an invoice without an amount, paid to this wallet, that lives so many seconds: where the rest of a deposit
+    /// comes back to. Moves nothing.
+    ///
+    /// # Errors
+    /// It cannot, or may not.
+    fn blank_invoice<'a>(&'a self, memo: &'a str, life_s: u64) -> Boxed<'a, Result<String, WalletError>> {
+        let _ = (memo, life_s);
+        let no = WalletError::Setup("this wallet makes no invoices".into());
+        Box::pin(std::future::ready(Err(no)))
+    }
+
+    /// Asks whether an invoice of its own was paid, by its payment hash of 64 lower-case hex digits. Moves nothing.
+    fn received<'a>(&'a self, payment_hash: &'a str) -> Boxed<'a, ReceivedSaid> {
+        let _ = payment_hash;
+        Box::pin(std::future::ready(ReceivedSaid::CannotTell { why: "this wallet makes no invoices".into() }))
+    }
+
+    /// Why nothing could come back to it, as far as it says; `info` is what it said of itself.
+    fn cannot_receive(&self, info: &WalletInfo) -> Option<String> {
+        let _ = info;
+        Some("this wallet makes no invoices, so that what is left of a deposit could not come back".into())
+    }
 
     /// Ends when the wallet hints that there is news of a committed intent, which is then worth a look-up at once and
     /// proves nothing. May never end. Moves nothing.

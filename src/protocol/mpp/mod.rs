@@ -71,15 +71,47 @@ pub enum Means {
     Session {
         /// What it costs.
         terms: Box<session::Terms>,
+        /// Where the rest comes back to; nothing is paid before that is known.
+        #[serde(default)]
+        refund: Option<session::ReturnInvoice>,
+    },
+    /// More money for a session that is open.
+    TopUp {
+        /// The session's id.
+        session: String,
+        /// What it costs.
+        terms: Box<session::Terms>,
     },
 }
 
 impl Pin {
-    /// The invoice to pay, where the rail is Lightning.
+    /// The invoice to pay, where the rail is Lightning. A deposit has none before it is known where the rest comes back to.
     pub fn invoice(&self) -> Option<&str> {
         match &self.means {
             Means::Lightning { invoice } => Some(invoice),
-            Means::Eip3009 { .. } | Means::Tempo { .. } | Means::Session { .. } => None,
+            Means::Session { terms, refund: Some(_) } | Means::TopUp { terms, .. } => Some(&terms.invoice),
+            Means::Eip3009 { .. } | Means::Tempo { .. } | Means::Session { refund: None, .. } => None,
+        }
+    }
+
+    /// The invoice that names the price, whether or not it may be paid already.
+    pub fn quoted_invoice(&self) -> Option<&str> {
+        self.invoice().or_else(|| self.session().map(|terms| terms.invoice.as_str()))
+    }
+
+    /// The same for a session whose rest comes back to this invoice.
+    pub fn returning_to(mut self, invoice: session::ReturnInvoice) -> Pin {
+        if let Means::Session { refund, .. } = &mut self.means {
+            *refund = Some(invoice);
+        }
+        self
+    }
+
+    /// Where the rest of a session's deposit comes back to, once that is known.
+    pub fn refund(&self) -> Option<&session::ReturnInvoice> {
+        match &self.means {
+            Means::Session { refund, .. } => refund.as_ref(),
+            _ => None,
         }
     }
 
@@ -87,15 +119,15 @@ impl Pin {
     pub fn transfer(&self) -> Option<&Transfer> {
         match &self.means {
             Means::Eip3009 { transfer } => Some(transfer),
-            Means::Lightning { .. } | Means::Tempo { .. } | Means::Session { .. } => None,
+            _ => None,
         }
     }
 
     /// The session to open.
     pub fn session(&self) -> Option<&session::Terms> {
         match &self.means {
-            Means::Session { terms } => Some(terms),
-            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Tempo { .. } => None,
+            Means::Session { terms, .. } => Some(terms),
+            _ => None,
         }
     }
 
@@ -103,7 +135,7 @@ impl Pin {
     pub fn tempo(&self) -> Option<&chain::Ask> {
         match &self.means {
             Means::Tempo { ask } => Some(ask),
-            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Session { .. } => None,
+            _ => None,
         }
     }
 
@@ -112,7 +144,7 @@ impl Pin {
         match &self.means {
             Means::Tempo { ask: chain::Ask::Charge(charge) } => Amount::new(Currency::Usd, charge.fee_cap()),
             Means::Tempo { .. } => Some(Amount::zero(Currency::Usd)),
-            Means::Lightning { .. } | Means::Eip3009 { .. } | Means::Session { .. } => None,
+            _ => None,
         }
     }
 
@@ -137,6 +169,8 @@ impl Pin {
         let Some(end) = self.expires_at() else { return Vec::new() };
         let least = match &self.means {
             Means::Lightning { .. } | Means::Session { .. } => policy.min_left_s,
+            // It is shown at once and to a stream that waits.
+            Means::TopUp { .. } => ON_THE_WAY_S,
             Means::Eip3009 { .. } => evm::MIN_LEFT_S,
             Means::Tempo { ask: chain::Ask::Charge(chain::Charge { fees: chain::Fees::Sponsored, .. }) } => {
                 chain::SPONSOR_LEAST_S + ON_THE_WAY_S
@@ -160,6 +194,10 @@ impl Pin {
             (Means::Lightning { invoice }, Proof::Preimage { hex }) => {
                 lightning::credential(&self.challenge, invoice, hex)
             }
+            (Means::TopUp { session, terms }, Proof::Preimage { hex }) => {
+                session::top_up_credential(&self.challenge, session, terms, hex)
+            }
+            // What a session shows is told by where it stands.
             _ => None,
         }
     }
@@ -167,7 +205,7 @@ impl Pin {
     /// The header that pays, made of the challenge and what the wallet signed.
     pub(super) fn payment(&self, signed: &[u8]) -> Option<Credential> {
         match &self.means {
-            Means::Lightning { .. } | Means::Session { .. } => None,
+            Means::Lightning { .. } | Means::Session { .. } | Means::TopUp { .. } => None,
             Means::Eip3009 { transfer } => evm::payment(&self.challenge, transfer, signed),
             Means::Tempo { ask } => tempo::payment(&self.challenge, ask, signed),
         }

@@ -227,7 +227,7 @@ impl Service {
             };
         }
         let incoming = book.incoming.iter().find(|i| i.hash == hash);
-        Some(incoming.map_or_else(unknown, |i| Ok(i.transaction(self.node.is_paid(&hash), self.node.preimage(&hash)))))
+        Some(incoming.map_or_else(unknown, |i| Ok(self.incoming(i))))
     }
 
     fn make_invoice(&self, params: &Value) -> Result<Value, Refusal> {
@@ -249,6 +249,16 @@ impl Service {
         Ok(shown)
     }
 
+    /// An invoice of the wallet's own, with what came where it named no amount.
+    fn incoming(&self, i: &Incoming) -> Value {
+        let paid = self.node.is_paid(&i.hash);
+        let mut shown = i.transaction(paid, self.node.preimage(&i.hash));
+        if let Some(came) = self.node.amount_msat(&i.hash).filter(|_| paid) {
+            shown["amount"] = came.into();
+        }
+        shown
+    }
+
     fn list(&self, params: &Value) -> Value {
         let bound = |name: &str, none: u64| params[name].as_u64().unwrap_or(none);
         let (from, until) = (bound("from", 0), bound("until", u64::MAX));
@@ -256,8 +266,8 @@ impl Service {
         let book = lock(&self.book);
         let visible = book.payments.iter().filter(|p| p.behaviour.lookup != LookupSaid::NotFound);
         let outgoing = visible.map(|p| p.transaction(LookupSaid::Truth));
-        let paid = |i: &Incoming| i.transaction(self.node.is_paid(&i.hash), self.node.preimage(&i.hash));
-        let mut all: Vec<Value> = outgoing.chain(book.incoming.iter().map(paid)).collect();
+        let incoming = book.incoming.iter().map(|i| self.incoming(i));
+        let mut all: Vec<Value> = outgoing.chain(incoming).collect();
         all.retain(|t| {
             let at = t["created_at"].as_u64().unwrap_or(0);
             let settled = t["state"] == "settled" || params["unpaid"] == true;

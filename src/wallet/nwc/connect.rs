@@ -38,7 +38,8 @@ use crate::{
 };
 
 /// What the connection is to be allowed, as the drafts name it.
-const METHODS: [&str; 5] = ["pay_invoice", "get_balance", "get_info", "lookup_invoice", "list_transactions"];
+const METHODS: [&str; 6] =
+    ["pay_invoice", "get_balance", "get_info", "lookup_invoice", "list_transactions", "make_invoice"];
 
 /// How long a second wallet is waited for after an answer that does not repeat the state.
 const SETTLE: Duration = Duration::from_secs(2);

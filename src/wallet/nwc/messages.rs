@@ -11,7 +11,7 @@ use crate::{
     money::Amount,
     protocol::World,
     secret::Secret,
-    wallet::{LookSaid, PaySaid, WalletBudget},
+    wallet::{LookSaid, PaySaid, ReceivedSaid, WalletBudget},
 };
 
 /// How many transactions a listing is asked for.
@@ -180,6 +180,40 @@ pub(super) fn listing_said(result: &Value, hash: &[u8; 32]) -> LookSaid {
     }
 }
 
+/// What one transaction says of an invoice of our own with this payment hash. What is not plainly settled has not come.
+pub(super) fn received_said(transaction: &Value, payment_hash: &str) -> ReceivedSaid {
+    let text = |name: &str| transaction.get(name).and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let cannot_tell = |why: &str| ReceivedSaid::CannotTell { why: why.to_owned() };
+    if text("payment_hash").is_some_and(|named| named != payment_hash) {
+        return cannot_tell("the wallet showed another payment than the one it was asked for");
+    }
+    if text("type").as_deref() == Some("outgoing") {
+        return cannot_tell("the wallet only showed a payment of its own");
+    }
+    let settled_at = transaction.get("settled_at").is_some_and(|at| !at.is_null() && *at != json!(0));
+    match text("state").filter(|s| !s.is_empty()).as_deref() {
+        Some("settled") => {}
+        Some("expired" | "failed") => return ReceivedSaid::Never,
+        Some(_) => return ReceivedSaid::NotYet,
+        None if settled_at => {}
+        None => return ReceivedSaid::NotYet,
+    }
+    let amount = transaction.get("amount").and_then(msat).filter(|msat| (1..=ALL_BITCOIN_MSAT).contains(msat));
+    match amount.and_then(Amount::msat) {
+        Some(amount) => ReceivedSaid::Came(amount),
+        None => cannot_tell("the wallet says that something came, and not how much"),
+    }
+}
+
+/// What a listing of incoming transactions says of it.
+pub(super) fn received_list_said(result: &Value, payment_hash: &str) -> ReceivedSaid {
+    let all = result.get("transactions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let ours = |t: &&Value| {
+        t.get("payment_hash").and_then(Value::as_str).is_some_and(|named| named.eq_ignore_ascii_case(payment_hash))
+    };
+    all.iter().find(ours).map_or(ReceivedSaid::NotYet, |t| received_said(t, payment_hash))
+}
+
 /// The preimage in a result, in lower case: only one that hashes to `hash`.
 fn preimage(result: &Value, hash: &[u8; 32]) -> Option<Secret> {
     let text = result.get("preimage")?.as_str()?;
@@ -346,6 +380,38 @@ mod tests {
         assert_eq!(look(json!({"state": "expired", "type": "incoming"})), "cannot tell");
         assert_eq!(look(json!({"state": "settled", "type": "incoming", "preimage": PREIMAGE})), "proved");
         assert_eq!(look(json!("settled")), "cannot tell");
+    }
+
+    #[test]
+    fn only_what_is_settled_with_an_amount_has_come() {
+        let hex = data_encoding::HEXLOWER.encode(&hash());
+        let said = |v: Value| match received_said(&v, &hex) {
+            ReceivedSaid::Came(amount) => amount.atomic().to_string(),
+            ReceivedSaid::NotYet => "not yet".into(),
+            ReceivedSaid::Never => "never".into(),
+            ReceivedSaid::CannotTell { .. } => "cannot tell".into(),
+        };
+        let base = json!({"type": "incoming", "payment_hash": hex, "amount": 5000});
+        let with = |name: &str, value: Value| {
+            let mut it = base.clone();
+            it[name] = value;
+            said(it)
+        };
+        assert_eq!(with("state", json!("settled")), "5000");
+        assert_eq!(with("settled_at", json!(1_763_700_000)), "5000", "the form from before there were states");
+        assert_eq!((with("state", json!("pending")), with("settled_at", json!(0))), ("not yet".into(), "not yet".into()));
+        assert_eq!(with("state", json!("expired")), "never");
+        for (amount, why) in [(json!(0), "none"), (json!(-1), "negative"), (json!(null), "absent"), (json!("5"), "text")] {
+            let it = json!({"type": "incoming", "payment_hash": hex, "state": "settled", "amount": amount});
+            assert_eq!(said(it), "cannot tell", "{why}");
+        }
+        let another = json!({"payment_hash": "00", "state": "settled", "amount": 5000});
+        assert_eq!(said(another), "cannot tell");
+        let ours = json!({"type": "outgoing", "payment_hash": hex, "state": "settled", "amount": 5000});
+        assert_eq!(said(ours.clone()), "cannot tell");
+        let list = |all: Value| format!("{:?}", received_list_said(&json!({ "transactions": all }), &hex));
+        assert_eq!(list(json!([])), "NotYet");
+        assert!(list(json!([{"payment_hash": hex, "state": "settled", "amount": 7}])).starts_with("Came"));
     }
 
     #[test]

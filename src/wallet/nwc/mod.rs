@@ -19,6 +19,7 @@ mod messages;
 mod payment;
 mod probe;
 mod reading;
+mod receiving;
 mod relay;
 mod uri;
 mod words;
@@ -53,7 +54,7 @@ pub use self::{
     probe::{Reached, reach},
     uri::{BadUri, NwcUri},
 };
-use super::{Bill, Boxed, LookSaid, PaySaid, Prepared, Wallet, WalletError, WalletInfo};
+use super::{Bill, Boxed, LookSaid, PaySaid, Prepared, ReceivedSaid, Wallet, WalletError, WalletInfo};
 use crate::{
     clock::Clock,
     ledger::{Committed, Intent},
@@ -312,5 +313,19 @@ impl Wallet for NwcWallet {
 
     fn hint<'a>(&'a self, intent: &'a Committed<Intent>) -> Boxed<'a, ()> {
         Box::pin(self.hint_of(intent))
+    }
+
+    fn blank_invoice<'a>(&'a self, memo: &'a str, life_s: u64) -> Boxed<'a, Result<String, WalletError>> {
+        Box::pin(self.make_blank_invoice(memo, life_s))
+    }
+
+    fn received<'a>(&'a self, payment_hash: &'a str) -> Boxed<'a, ReceivedSaid> {
+        Box::pin(self.ask_received(payment_hash))
+    }
+
+    fn cannot_receive(&self, info: &WalletInfo) -> Option<String> {
+        // A wallet that does not say what it allows may allow it.
+        let barred = !info.methods.is_empty() && !info.methods.iter().any(|method| method == receiving::MAKE);
+        barred.then(|| receiving::CANNOT_RECEIVE.to_owned())
     }
 }

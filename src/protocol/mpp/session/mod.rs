@@ -14,32 +14,36 @@
 //! Waiting     show bearer, or  -                                                       -
 //!             renew first
 //! Bearing     Rest             goods → Waiting; refused → once more with a fresh       Waiting
-//!                              challenge, then Gone; failed → Waiting
-//! Renewing    Rest             a challenge → Bearing (or Closing); none → Gone         Waiting (or Gone)
+//!                              challenge, then Closing; failed → Waiting
+//! Renewing    Rest             a challenge → Bearing, or show close; none → Closing    Waiting (or Closing)
 //! Asking      Rest             terms that fit → Paying; else Waiting                   Waiting
-//! Paying      Rest             (Paid → ToppingUp; NotPaid → Waiting)
-//! ToppingUp   show it again    goods → Waiting; refused → the same again, thrice       the same at the next Use
-//! Closing     Refuse           anything → Gone                                         once more, then Gone
+//! Paying      Rest             (Paid, NotPaid → Waiting)
+//! Closing     Refuse           anything but a failure → Gone                           shown again at the next End
 //! Gone, Lost  Refuse           Rest                                                    Rest
 //! ```
 //!
 //! The preimage of the deposit is a bearer token: it is shown to the origin, realm and payee it was paid for, and nowhere
-//! else ([`Key`]). A refusal never leads to a payment: only a stream that pauses does, and then to one.
+//! else ([`Key`]). A refusal never leads to a payment: only a stream that pauses does, and then to one. A top-up is bought
+//! like anything else, by whoever drives ([`top_up`]): the seller is shown its proof, and then this machine is told.
 
 mod events;
 mod offer;
 mod refund;
+mod seen;
 mod terms;
+mod top_up;
 mod words;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(in crate::protocol::mpp) use self::offer::offer;
+pub(in crate::protocol::mpp) use self::{offer::offer, top_up::credential as top_up_credential};
 pub use self::{
     events::{Balance, Event, Events},
     refund::ReturnInvoice,
+    seen::said,
     terms::Terms,
+    top_up::top_up,
     words::{Action, Effect, Input, Key, Said},
 };
 use super::{
@@ -52,9 +56,6 @@ use crate::secret::Secret;
 /// A challenge with less than this left is not shown any more, in seconds.
 const MIN_LEFT_S: u64 = 5;
 
-/// How often a top-up that was paid is shown again in one run.
-const TOP_UP_TRIES: u32 = 3;
-
 /// One session, from its paid deposit on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -66,8 +67,10 @@ pub struct Session {
     pub refund: ReturnInvoice,
     /// All that was paid into it, in satoshi. It counts as spent until a refund is seen.
     pub deposited_sat: u64,
-    /// What it has cost as far as we can tell, in satoshi: for people, and to close what is used up.
+    /// What it has cost as far as we can tell, in satoshi: for people.
     pub spent_sat: u64,
+    /// The same when the last call was begun.
+    base_sat: u64,
     /// The price of one unit, in satoshi.
     pub unit_sat: u64,
     /// After how many seconds without a call the seller closes.
@@ -103,10 +106,8 @@ enum Doing {
     Asking,
     /// A top-up is being paid.
     Paying { terms: Box<Terms> },
-    /// A top-up is paid and shown.
-    ToppingUp { challenge: Box<Challenge>, preimage: Secret, tries: u32 },
-    /// A close is shown.
-    Closing { again: bool },
+    /// No call is served any more. A close is shown, or will be: until it was answered, the rest may still lie there.
+    Closing { shown: bool },
     /// Closed, by us or by the seller. A refund may come.
     Gone,
     /// The deposit is paid and the seller opens nothing for it.
@@ -134,6 +135,7 @@ impl Session {
             refund,
             deposited_sat: terms.deposit_sat,
             spent_sat: 0,
+            base_sat: 0,
             unit_sat: terms.unit_sat,
             idle_timeout_s: terms.idle_timeout_s,
             used_s: now_s,
@@ -170,14 +172,27 @@ impl Session {
         self.deposited_sat
     }
 
+    /// The terms of the top-up that is being paid, if one is.
+    pub fn is_paying(&self) -> Option<&Terms> {
+        match &self.doing {
+            Doing::Paying { terms } => Some(terms),
+            _ => None,
+        }
+    }
+
+    /// Whether what is under way must be on disk before the next effect is performed: a process that ends there must know
+    /// that a deposit may be used up, that a top-up may be paid, or that no call is served any more. All else can be lost.
+    pub fn must_be_kept(&self) -> bool {
+        !matches!(self.doing, Doing::Waiting | Doing::Bearing { .. } | Doing::Renewing { to_close: false } | Doing::Asking)
+    }
+
     /// Takes up a session that was written down before a process ended: what was under way may or may not have arrived.
     pub fn resumed(mut self) -> Session {
         self.doing = match self.doing {
             Doing::Opening { shown: true, last } => Doing::Probing { shown: false, last },
             Doing::Probing { last, .. } => Doing::Probing { shown: false, last },
             Doing::Bearing { .. } | Doing::Renewing { to_close: false } | Doing::Asking => Doing::Waiting,
-            Doing::Renewing { to_close: true } => Doing::Closing { again: true },
-            Doing::ToppingUp { challenge, preimage, .. } => Doing::ToppingUp { challenge, preimage, tries: 0 },
+            Doing::Renewing { to_close: true } | Doing::Closing { .. } => Doing::Closing { shown: false },
             // A top-up that was being paid is in the hands of whoever pays: Paid or NotPaid comes.
             other => other,
         };
@@ -235,8 +250,12 @@ impl Session {
                 self.doing = Doing::Probing { shown: false, last };
                 Effect::Rest
             }
-            // What may be open is closed, so that its money comes back. What was never shown is opened another time.
+            // What may be open is closed, so that its money comes back. What was never opened must be, first.
             (Doing::Probing { shown: false, .. }, Input::End) => self.close(now_s),
+            (Doing::Opening { shown: false, last }, Input::End) => {
+                self.doing = Doing::Opening { shown: true, last };
+                self.show(Action::Open, now_s)
+            }
 
             (Doing::Waiting, Input::Use) if self.has_life(now_s) => {
                 self.doing = Doing::Bearing { last: false };
@@ -259,14 +278,14 @@ impl Session {
                     self.doing = Doing::Bearing { last: true };
                     self.show(Action::Bearer, now_s)
                 }
-                // Without a challenge of its realm it can be neither used nor closed.
+                // Without a challenge of its realm it can be neither used nor closed now.
                 (false, to_close) => {
-                    self.doing = Doing::Gone;
+                    self.doing = Doing::Closing { shown: false };
                     if to_close { Effect::Rest } else { Effect::Refuse }
                 }
             },
             (Doing::Renewing { to_close }, Input::Unanswered) => {
-                self.doing = if to_close { Doing::Gone } else { Doing::Waiting };
+                self.doing = if to_close { Doing::Closing { shown: false } } else { Doing::Waiting };
                 Effect::Rest
             }
 
@@ -275,51 +294,27 @@ impl Session {
                 self.doing = Doing::Waiting;
                 Effect::Rest
             }
-            (Doing::Paying { terms }, Input::Paid(preimage)) => {
-                if !preimage_fits(preimage.expose(), &terms.payment_hash) {
-                    return Effect::Rest;
-                }
+            (Doing::Paying { terms }, Input::Paid) => {
                 self.deposited_sat = self.deposited_sat.saturating_add(terms.deposit_sat);
-                let preimage = Secret::new(preimage.expose().to_ascii_lowercase());
-                self.doing = Doing::ToppingUp { challenge: Box::new(terms.challenge), preimage, tries: 1 };
-                self.show(Action::TopUp, now_s)
+                self.doing = Doing::Waiting;
+                Effect::Rest
             }
             (Doing::Paying { .. }, Input::NotPaid) => {
                 self.doing = Doing::Waiting;
                 Effect::Rest
             }
-            (Doing::ToppingUp { .. }, Input::Answered(said)) if said.goods => {
-                self.doing = Doing::Waiting;
-                Effect::Rest
-            }
-            (Doing::ToppingUp { challenge, preimage, tries }, Input::Answered(_)) if tries < TOP_UP_TRIES => {
-                self.doing = Doing::ToppingUp { challenge, preimage, tries: tries + 1 };
-                self.show(Action::TopUp, now_s)
-            }
-            // It was paid, and shown often enough. A server that took it already says no to it as well.
-            (Doing::ToppingUp { .. }, Input::Answered(_)) => {
-                self.doing = Doing::Waiting;
-                Effect::Rest
-            }
-            (Doing::ToppingUp { challenge, preimage, tries }, Input::Use | Input::End) => {
-                self.doing = Doing::ToppingUp { challenge, preimage, tries: tries + 1 };
-                self.show(Action::TopUp, now_s)
-            }
 
-            (Doing::Closing { .. }, Input::Answered(said)) if !said.failed => {
+            (Doing::Closing { shown: true }, Input::Answered(said)) if !said.failed => {
                 self.claimed_refund_sat = said.refund_sat;
                 self.doing = Doing::Gone;
                 Effect::Rest
             }
-            (Doing::Closing { .. } | Doing::Renewing { to_close: true }, Input::Use) => Effect::Refuse,
-            (Doing::Closing { again: true }, Input::Answered(_) | Input::Unanswered | Input::End) => {
-                self.doing = Doing::Closing { again: false };
-                self.show(Action::Close, now_s)
-            }
-            (Doing::Closing { again: false }, Input::Answered(_) | Input::Unanswered) => {
-                self.doing = Doing::Gone;
+            (Doing::Closing { shown: true }, Input::Answered(_) | Input::Unanswered) => {
+                self.doing = Doing::Closing { shown: false };
                 Effect::Rest
             }
+            (Doing::Closing { shown: false }, Input::End) => self.close(now_s),
+            (Doing::Closing { .. } | Doing::Renewing { to_close: true }, Input::Use) => Effect::Refuse,
             _ => Effect::Rest,
         }
     }
@@ -327,29 +322,26 @@ impl Session {
     /// The header for an action that was just named. `None` when it cannot stand in one.
     pub fn credential(&self, action: Action) -> Option<Credential> {
         let (id, preimage) = (self.id.as_str(), self.preimage.expose());
-        let (challenge, payload) = match (action, &self.doing) {
-            (Action::Open, _) => (
+        let (challenge, payload) = match action {
+            Action::Open => (
                 &self.opened_with,
                 json!({ "action": "open", "preimage": preimage, "returnInvoice": self.refund.invoice }),
             ),
-            (Action::Bearer, _) => (&self.cached, json!({ "action": "bearer", "sessionId": id, "preimage": preimage })),
-            (Action::Close, _) => (&self.cached, json!({ "action": "close", "sessionId": id, "preimage": preimage })),
-            (Action::TopUp, Doing::ToppingUp { challenge, preimage, .. }) => {
-                (&**challenge, json!({ "action": "topUp", "sessionId": id, "topUpPreimage": preimage.expose() }))
-            }
-            (Action::TopUp, _) => return None,
+            Action::Bearer => (&self.cached, json!({ "action": "bearer", "sessionId": id, "preimage": preimage })),
+            Action::Close => (&self.cached, json!({ "action": "close", "sessionId": id, "preimage": preimage })),
         };
         credential::credential(challenge, None, payload)
     }
 
     fn show(&mut self, action: Action, now_s: u64) -> Effect {
         self.used_s = self.used_s.max(now_s);
+        self.base_sat = self.spent_sat;
         Effect::Show(action)
     }
 
     fn close(&mut self, now_s: u64) -> Effect {
         if self.has_life(now_s) {
-            self.doing = Doing::Closing { again: true };
+            self.doing = Doing::Closing { shown: true };
             return self.show(Action::Close, now_s);
         }
         self.doing = Doing::Renewing { to_close: true };
@@ -367,8 +359,8 @@ impl Session {
             return Effect::Rest;
         }
         if last {
-            // Closed, idle for too long, or used up: each of them ends it, and what is left comes back or does not.
-            self.doing = Doing::Gone;
+            // Idle for too long, used up, or not good for this: it serves no call any more, and what is left is asked back.
+            self.doing = Doing::Closing { shown: false };
             return Effect::Refuse;
         }
         // A challenge came along: it is cached by now. Else one is asked for.
@@ -392,7 +384,7 @@ impl Session {
                 }
             }
             Event::Timeout(balance) => self.note_spent(balance),
-            Event::Receipt { .. } => {}
+            Event::Receipt { spent_sat } => self.count(*spent_sat),
         }
         Effect::Rest
     }
@@ -407,9 +399,8 @@ impl Session {
         };
         match terms.filter(fits) {
             Some(terms) => {
-                let effect = Effect::Pay { invoice: terms.invoice.clone(), sat: terms.deposit_sat };
-                self.doing = Doing::Paying { terms: Box::new(terms) };
-                effect
+                self.doing = Doing::Paying { terms: Box::new(terms.clone()) };
+                Effect::Pay { terms: Box::new(terms) }
             }
             None => {
                 self.doing = Doing::Waiting;
@@ -449,7 +440,11 @@ impl Session {
 
     /// A call costs a unit at least. What it really costs is told by nobody who can be believed.
     fn count_one(&mut self) {
-        self.spent_sat = self.spent_sat.saturating_add(self.unit_sat).min(self.deposited_sat);
+        self.count(self.unit_sat);
+    }
+
+    fn count(&mut self, sat: u64) {
+        self.spent_sat = self.spent_sat.max(self.base_sat.saturating_add(sat)).min(self.deposited_sat);
     }
 
     fn note_spent(&mut self, balance: &Balance) {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{Objection, Offer, Pin, Rail, Way},
+        super::{Offer, Pin, Rail, Way},
         Means,
         challenge::Challenge,
     },
@@ -10,17 +10,13 @@ use super::{
 };
 use crate::money::Amount;
 
-/// The offer that a session's challenge is; `None` for any other challenge. Opening one is not built into the engine yet,
-/// so it stays listed with that reason, and with its deposit as the price.
+/// The offer that a session's challenge is; `None` for any other challenge. Its deposit is its price. It can be paid only
+/// once its pin names where the rest comes back to ([`super::super::Pin::returning_to`]).
 pub(in crate::protocol::mpp) fn offer(challenge: &Challenge, offer: &Offer) -> Option<Offer> {
     if !terms::is_session(challenge) {
         return None;
     }
     let mut offer = Offer { rail: Rail::LIGHTNING, asset: "btc".into(), ..offer.clone() };
-    offer.objections.push(Objection::new(
-        "unsupported",
-        "it asks for a deposit to draw on (a session), which this version of Bursar does not open",
-    ));
     offer.objections.extend(challenge.header_name().err());
     match Terms::read(challenge) {
         Err(objection) => offer.objections.push(objection),
@@ -34,7 +30,7 @@ pub(in crate::protocol::mpp) fn offer(challenge: &Challenge, offer: &Offer) -> O
             let (unit, deposit) = (terms.unit_sat, terms.deposit_sat);
             let name = if terms.unit.is_empty() { "unit".to_owned() } else { terms.unit.replace('"', "'") };
             offer.remarks.push(format!("a deposit of {deposit} sat, of which each \"{name}\" takes {unit} sat"));
-            let means = Means::Session { terms: Box::new(terms) };
+            let means = Means::Session { terms: Box::new(terms), refund: None };
             offer.way = Way::Pay(Box::new(Pin::Mpp(super::super::Pin { challenge: challenge.clone(), means })));
         }
     }

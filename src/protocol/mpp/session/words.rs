@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::challenge::Challenge, Event};
-use crate::secret::Secret;
+use super::{super::challenge::Challenge, Event, Terms};
 
 /// Whom a session's preimage may be shown to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,8 +26,8 @@ pub enum Input {
     Unanswered,
     /// The stream of a call says something.
     Streamed(Event),
-    /// The top-up that was to be paid is paid.
-    Paid(Secret),
+    /// The top-up that was to be paid is paid, and the seller was shown so.
+    Paid,
     /// It was not paid, and never will be.
     NotPaid,
     /// It is to be closed: idle, at the exit, or because a person said so.
@@ -51,17 +50,15 @@ pub struct Said {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Send the request with this: `open` and `bearer` with the call itself, `topUp` and `close` as a harmless request
-    /// (some servers run it), each with [`Session::credential`].
+    /// Send the request with this: `open` and `bearer` with the call itself, `close` as a harmless request (some servers
+    /// run it), each with [`Session::credential`](super::Session::credential).
     Show(Action),
     /// Fetch a challenge with a harmless request without any credential.
     Ask,
-    /// Pay this invoice, inside the budgets, or say that it is not paid.
+    /// Buy a top-up of these terms, inside the budgets (see [`super::top_up`]), or say that it is not paid.
     Pay {
-        /// The invoice of a top-up.
-        invoice: String,
-        /// Its amount, in satoshi.
-        sat: u64,
+        /// Its invoice, and the challenge that it is shown for.
+        terms: Box<Terms>,
     },
     /// The answer is what was asked for.
     Deliver,
@@ -78,8 +75,6 @@ pub enum Action {
     Open,
     /// Shows that a call belongs to it.
     Bearer,
-    /// Adds to its balance.
-    TopUp,
     /// Ends it.
     Close,
 }
