@@ -57,12 +57,17 @@ impl Purse {
         };
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(why)?;
         let info = self.info_of(held).await.map_err(why)?;
+        let deposit = pin_of(offer).is_some_and(|pin| pin.session().is_some());
+        let no_way_back = held.wallet.cannot_receive(info).filter(|_| deposit).map(|say| ("cannot_receive", say));
         Ok(WalletTerms {
             world: info.world,
             network: info.network.as_deref(),
             fee_cap: pin_of(offer).and_then(Pin::fee_cap).unwrap_or_else(|| held.wallet.fee_cap(price)),
             balance: held.wallet.balance_on(&offer.network).await,
-            objection: held.wallet.objection(offer.rail, &offer.network, &offer.asset, price).await,
+            objection: match no_way_back {
+                Some(no) => Some(no),
+                None => held.wallet.objection(offer.rail, &offer.network, &offer.asset, price).await,
+            },
         })
     }
 
@@ -101,7 +106,9 @@ impl Purse {
         place: Place,
         ahead_s: u64,
     ) -> Result<Wanted<'o>, No> {
-        let judged = self.judge(call, offers).await?;
+        let mut judged = self.judge(call, offers).await?;
+        let origin = call.request.origin.to_string();
+        let weighed = self.weigh_sessions(&call.caller.principal, &origin, &mut judged).await?;
         let Some((offer, why)) = choose::choose(&judged, &self.0.config.currency_order) else {
             let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
             let (code, say) = worst
@@ -111,12 +118,14 @@ impl Purse {
                 .unwrap_or(("not_payable", "no offer can be paid".into()));
             return Err(No { code, say: with_advice(code, say) });
         };
+        let why = weighed.map_or(why.clone(), |session| format!("{session}; {why}"));
         self.not_dearer_than_told(call, offer, offers)?;
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
         let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);
         let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
             return Err(No::new("not_payable", "the offer has no price"));
         };
+        let pin = &self.returning(pin, wallet).await?;
         let fee_cap = pin.fee_cap().unwrap_or_else(|| wallet.fee_cap(price));
         let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
         let now_s = self.0.clock.now_s();
@@ -142,7 +151,7 @@ impl Purse {
             fee_cap,
             liability_until: bill.liability_until(ask_a_person.then_some(now_s + APPROVAL_STANDS_S)),
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
-            pin: serde_json::to_vec(&**pin).map_err(|e| No::new("internal", e.to_string()))?,
+            pin: serde_json::to_vec(pin).map_err(|e| No::new("internal", e.to_string()))?,
             wire: prepared.map(|p| p.wire).unwrap_or_default(),
         };
         Ok(Wanted { offer, why, intent, ask_a_person, world })

@@ -24,6 +24,7 @@ mod reach;
 mod request;
 pub mod results;
 mod resume;
+mod session;
 pub mod step;
 mod told;
 mod wallets;
@@ -43,6 +44,7 @@ pub use choose::OfferView;
 pub use outcome::{No, Outcome, Report};
 pub use reach::Reach;
 pub use request::{Caller, Request, Wish};
+pub use session::Closed;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
 pub use told::and_a_tenth;
@@ -53,7 +55,7 @@ use crate::{
     clock::Clock,
     config::Config,
     http::Client,
-    ledger::{BudgetView, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State},
+    ledger::{BudgetView, Deposit, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State},
     money::Amount,
     wallet::{Wallet, WalletError, WalletInfo},
 };
@@ -126,6 +128,8 @@ struct Inner {
     used_up: Mutex<HashMap<String, Instant>>,
     /// Prices that callers were told of by discovery.
     told: told::Told,
+    /// The deposits that this process drives.
+    driven: session::Driven,
 }
 
 /// What is unresolved is looked up again after this long, when a call comes.
@@ -166,6 +170,8 @@ pub struct BalanceReport {
     pub unresolved: Vec<Standing>,
     /// Purchases that wait for a person.
     pub awaiting: Vec<Standing>,
+    /// Deposits that are not over.
+    pub deposits: Vec<Deposit>,
 }
 
 impl Purse {
@@ -188,6 +194,7 @@ impl Purse {
             known: Mutex::default(),
             used_up: Mutex::default(),
             told: told::Told::default(),
+            driven: session::Driven::default(),
         }))
     }
 
@@ -247,7 +254,8 @@ impl Purse {
         }
         let mut awaiting = ledger.awaiting().await?;
         awaiting.retain(|s| s.principal == caller.principal);
-        Ok(BalanceReport { wallets, session, budgets, unresolved, awaiting })
+        let deposits = ledger.deposits(Some(&caller.principal)).await?;
+        Ok(BalanceReport { wallets, session, budgets, unresolved, awaiting, deposits })
     }
 
     /// Sets a limit; a model may only lower it.
@@ -292,7 +300,9 @@ impl Purse {
         self.0.closing.store(true, Ordering::SeqCst);
         let mut open = self.0.open.subscribe();
         let wait = self.0.config.waits.exit;
-        let _ = tokio::time::timeout(wait, open.wait_for(HashSet::is_empty)).await;
+        let until = tokio::time::Instant::now() + wait;
+        let _ = tokio::time::timeout_at(until, open.wait_for(HashSet::is_empty)).await;
+        self.close_deposits(until.saturating_duration_since(tokio::time::Instant::now())).await;
         self.0.chores.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.0.chores.wait()).await;
         let left: Vec<PurchaseId> = open.borrow().iter().copied().collect();
@@ -333,6 +343,9 @@ impl Purse {
                 }
             }
             purse.settle_charges().await;
+            if let Err(no) = purse.look_after_deposits().await {
+                tracing::warn!("deposits could not be looked after: {no}");
+            }
         });
     }
 

@@ -152,6 +152,15 @@ impl Request {
         matches!(self.method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
     }
 
+    /// The same place, asked with another method and without a body: for what is no call.
+    pub(super) fn bare(&self, method: Method) -> Request {
+        let mut headers = self.headers.clone();
+        for name in ["content-type", "idempotency-key", "if-none-match", "range"] {
+            headers.remove(name);
+        }
+        Request { method, headers, body: Vec::new(), url: self.url.clone(), origin: self.origin.clone() }
+    }
+
     /// The host in ASCII.
     pub fn host(&self) -> String {
         self.url.host_str().unwrap_or_default().to_owned()

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Mutex};
 
 use url::Url;
 
-use super::{Caller, No, Purse, Request, fetch::Call, lock};
+use super::{Caller, No, Purse, Request, fetch::Call, lock, session::price_of_a_call};
 use crate::{
     money::{Amount, Currency},
     protocol::Offer,
@@ -89,7 +89,7 @@ impl Purse {
         asked.retain(|o| o.price.is_some_and(|p| !p.is_zero()));
         asked.dedup_by_key(|o| currency(o));
         asked.insert(0, chosen);
-        for asked in asked.into_iter().filter_map(|o| o.price) {
+        for asked in asked.into_iter().filter_map(price_of_a_call) {
             if let Some(told) = self.told_less(&call.caller.principal, &call.request, asked) {
                 return Err(No::new(
                     "above_discovered_price",

@@ -204,6 +204,10 @@ impl Session {
         if let Input::Streamed(event) = &input {
             return self.streamed(event);
         }
+        if let Input::Served = &input {
+            self.count_one();
+            return Effect::Deliver;
+        }
         if let Input::Answered(said) = &input {
             self.learn(said);
         }
@@ -376,9 +380,16 @@ impl Session {
         match event {
             Event::NeedTopUp(balance) => {
                 self.note_spent(balance);
-                // One at a time, for this session, and only while it is open.
+                // One at a time, for this session, and only while it is open: a seller that streams has opened it.
                 let ours = balance.session.eq_ignore_ascii_case(&self.id);
-                if ours && matches!(self.doing, Doing::Waiting | Doing::Bearing { .. }) {
+                let open = matches!(
+                    self.doing,
+                    Doing::Waiting
+                        | Doing::Bearing { .. }
+                        | Doing::Opening { shown: true, .. }
+                        | Doing::Probing { shown: true, .. }
+                );
+                if ours && open {
                     self.doing = Doing::Asking;
                     return Effect::Ask;
                 }

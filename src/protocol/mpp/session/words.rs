@@ -26,6 +26,8 @@ pub enum Input {
     Unanswered,
     /// The stream of a call says something.
     Streamed(Event),
+    /// A stream that asked for money ended, and what it brought is the answer.
+    Served,
     /// The top-up that was to be paid is paid, and the seller was shown so.
     Paid,
     /// It was not paid, and never will be.
