@@ -13,7 +13,7 @@ use bursar::{
     },
     sandbox::{
         PlayNode,
-        mpp_shop::{MppShop, MppShopOptions},
+        mpp_shop::{MppShop, MppShopOptions, Opens, Refunds},
     },
     secret::Secret,
 };
@@ -271,4 +271,86 @@ async fn the_shop_takes_no_foreign_challenge_and_no_deposit_twice() {
     assert!(!open.parts.is_empty() && open.parts.iter().all(|secret| secret.expose().len() == 64));
     assert_eq!(lab.get("/free", None).await.status, 200);
     assert_eq!(lab.get("/nothing", None).await.status, 404);
+}
+
+/// Opens a session and uses it once; then closes it.
+async fn once(options: MppShopOptions) -> (Lab, Session) {
+    let mut lab = Lab::new(options).await;
+    let mut session = lab.deposit("/chat").await;
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    lab.drive(&mut session, "/chat", Input::End).await;
+    assert!(session.is_over());
+    (lab, session)
+}
+
+/// Whose word on a refund is believed must be able to be wrong, in both ways.
+#[tokio::test]
+async fn a_shop_can_say_of_a_refund_what_is_not_so() {
+    let (lab, session) = once(MppShopOptions { refunds: Refunds::SaidAndNeverPaid, ..MppShopOptions::default() }).await;
+    assert_eq!((session.claimed_refund_sat, lab.node.spent_msat()), (Some(38), 40_000));
+    assert!(!lab.node.is_paid(&session.refund.payment_hash));
+
+    let before = 10_000_000;
+    let (lab, session) = once(MppShopOptions { refunds: Refunds::PaidAfterFailed, ..MppShopOptions::default() }).await;
+    let mut tries = 0;
+    while !lab.node.is_paid(&session.refund.payment_hash) {
+        tries += 1;
+        assert!(tries < 1000, "it comes a moment later");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(before - lab.node.balance_msat(), 2000);
+}
+
+#[tokio::test]
+async fn a_shop_can_refuse_to_open_once_or_for_ever() {
+    for (opens, statuses) in [(Opens::TheSecondTime, [402, 200, 402]), (Opens::Never, [402, 402, 402])] {
+        let mut lab = Lab::new(MppShopOptions { opens, ..MppShopOptions::default() }).await;
+        let session = lab.deposit("/chat").await;
+        let open = session.credential(Action::Open).unwrap();
+        for status in statuses {
+            assert_eq!(lab.get("/chat", Some(&open)).await.status, status, "{opens:?}");
+        }
+        assert_eq!(lab.node.spent_msat(), 40_000);
+    }
+}
+
+#[tokio::test]
+async fn a_shop_can_fail_at_the_first_top_up_and_count_it_when_it_is_shown_again() {
+    let mut lab = Lab::new(MppShopOptions { first_top_up_fails: true, ..MppShopOptions::default() }).await;
+    let mut session = lab.deposit("/chat").await;
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    let fresh = lab.terms("/chat").await;
+    let proof = bursar::protocol::mpp::encode(
+        serde_json::json!({
+            "challenge": fresh.challenge,
+            "payload": { "action": "topUp", "sessionId": session.id, "topUpPreimage": lab.pay(&fresh.payment_hash).expose() },
+        })
+        .to_string()
+        .as_bytes(),
+    );
+    for (status, left) in [(503, 38), (200, 78), (402, 78)] {
+        let request = lab.http.get(format!("{}/chat", lab.shop.url()));
+        let sent = request.header("authorization", format!("Payment {proof}")).send().await.unwrap();
+        assert_eq!((sent.status().as_u16(), lab.shop.session(&session.id)), (status, Some((left, true))));
+    }
+}
+
+#[tokio::test]
+async fn a_shop_can_ask_for_payment_without_a_challenge_once_a_balance_is_used_up() {
+    let options = MppShopOptions { deposit_sat: 2, silent_when_used_up: true, ..MppShopOptions::default() };
+    let mut lab = Lab::new(options).await;
+    let mut session = lab.deposit("/chat").await;
+    assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Deliver);
+    let asked = lab.get("/chat", session.credential(Action::Bearer).as_ref()).await;
+    assert_eq!((asked.status, asked.challenges.len(), lab.shop.served("/chat")), (402, 0, 1));
+}
+
+#[tokio::test]
+async fn the_shop_chats_by_post_as_well() {
+    let mut lab = Lab::new(MppShopOptions::default()).await;
+    let session = lab.deposit("/chat").await;
+    let open = session.credential(Action::Open).unwrap();
+    let request = lab.http.post(format!("{}/chat", lab.shop.url())).body("hello").header(open.name, open.value);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    assert_eq!(lab.shop.session(&session.id), Some((38, true)));
 }

@@ -43,7 +43,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Watch the whole story with play money: no wallet, no account, no network
     Demo(demo::DemoArgs),
-    /// Start a world of play money on this machine: wallets and three paid APIs
+    /// Start a world of play money on this machine: wallets and four paid APIs
     Sandbox(sandbox::SandboxArgs),
     // The help of these three stands at their arguments: a line here would take the place of all of it.
     Init(init::InitArgs),

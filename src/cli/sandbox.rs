@@ -8,10 +8,10 @@ use super::{Common, Done, Failure, show};
 use crate::catalog::index::volume::{self, Volume};
 use crate::sandbox::{Ports, Sandbox, SandboxError, SandboxOptions, chain};
 
-/// Starts play money, two wallets and three paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
+/// Starts play money, two wallets and four paid APIs on this machine, until Ctrl-C. Nothing in it is worth anything.
 #[derive(clap::Args)]
 pub(super) struct SandboxArgs {
-    /// The first of six ports in a row; 0 takes any that are free
+    /// The first of seven ports in a row; 0 takes any that are free
     #[arg(long, default_value_t = 4020)]
     port: u16,
     /// Where its own Bursar home is kept
@@ -53,7 +53,7 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
     let (jamie, aperture) = (sandbox.jamie_url(), sandbox.aperture_url());
     // The wallet string is worth play money only; it goes to a file of the sandbox's own home, as a real one would.
     write_wallet(&home, sandbox.nwc_uri().expose())?;
-    let (ntriq, rpc) = (sandbox.ntriq_url(), sandbox.rpc_url());
+    let (ntriq, rpc, mpp) = (sandbox.ntriq_url(), sandbox.rpc_url(), sandbox.mpp_url());
     write_secret(&home.join("evm.key"), sandbox.evm_key().expose())?;
     write_config(&home, &rpc)?;
     // What is sold here is found here too.
@@ -64,7 +64,7 @@ pub(super) async fn run(args: SandboxArgs) -> Done {
         show::print_json(&serde_json::json!({
             "home": home, "nwc_file": home.join("wallet.nwc"), "jamie": jamie, "aperture": aperture,
             "relay": args.relay.map_or_else(|| sandbox.relay().url(), |at| format!("ws://{at}")),
-            "ntriq": ntriq, "rpc": rpc, "evm_key_file": home.join("evm.key"),
+            "ntriq": ntriq, "mpp": mpp, "rpc": rpc, "evm_key_file": home.join("evm.key"),
         }))?;
     } else {
         show::say(&format!(
@@ -81,6 +81,7 @@ Then try:
   bursar fetch {aperture}/v1/rates
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts
   bursar fetch -d '{{\"text\":\"I love this\"}}' {ntriq}/sentiment
+  bursar fetch {mpp}/rates
   bursar audit
 
 The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, the play USDC's key (BURSAR_EVM_KEY) in

@@ -482,7 +482,7 @@ pub fn read_with(seen: Seen<'_>, assets: &Assets) -> Challenge {
         // two equal prices the first is taken.
         mpp::read(&page, &mut challenge);
         x402::read(&page, &mut challenge);
-    } else if page.listing.challenges.iter().any(|raw| ["L402", "LSAT", "Payment"].iter().any(|s| raw.is(s))) {
+    } else if page.listing.challenges.iter().any(is_payment) {
         let status = seen.status;
         challenge.notes.push(format!("a payment challenge came with status {status} instead of 402; it was not read"));
     }
@@ -493,4 +493,19 @@ pub fn read_with(seen: Seen<'_>, assets: &Assets) -> Challenge {
     }
     challenge.notes.truncate(MAX_NOTES);
     challenge
+}
+
+/// Whether an answer asks for payment, whatever its status: a challenge of L402, LSAT or MPP stands in it, or terms of
+/// x402. Servers send challenges beside 500, 410 or 400, too; with an answer that succeeded one is no more than an offer.
+pub fn asks_for_payment(seen: Seen<'_>) -> bool {
+    if matches!(seen.status, 200..=299 | 304) {
+        return false;
+    }
+    let listing = header::challenges(seen.headers);
+    listing.challenges.iter().any(is_payment) || x402::stands_in(seen)
+}
+
+/// Whether a challenge is one that money meets.
+fn is_payment(raw: &header::RawChallenge) -> bool {
+    ["L402", "LSAT", "Payment"].iter().any(|scheme| raw.is(scheme))
 }

@@ -8,9 +8,9 @@ use super::{
     Flight, No, Progress, Purse, Request, charge,
     fetch::Call,
     present,
-    quote::credential_of,
+    quote::{asks, credential_of},
     results::{Body, Results},
-    step::{Effect, Input, Known, step},
+    step::{Effect, Input, Known, REDEEM_TRIES, step},
 };
 use crate::{
     config::Waits,
@@ -375,7 +375,8 @@ impl Run<'_> {
         };
         let expires_s = match &self.pin {
             Some(Pin::L402(pin)) => l402::hints(pin.token.expose()).expires_at,
-            _ => None,
+            Some(pin) => pin.expires_at(),
+            None => None,
         };
         self.remark = format!("{}{}", present::remark(&settled.proof), settled.note);
         let transaction = settled.proof.transaction().map(str::to_owned);
@@ -423,6 +424,11 @@ impl Run<'_> {
         let Some(credential) = credential else {
             return Ok(failed("what the wallet gave does not make a credential".into()));
         };
+        // What was paid is shown even where the payment outlasted its challenge: the seller decides, by its own clock.
+        let ended = self.pin.as_ref().and_then(Pin::expires_at).is_some_and(|end| end <= self.purse.0.clock.now_s());
+        if ended && at.state == State::Undelivered {
+            return Ok(failed("the seller's challenge has ended, so that its proof is shown no more".into()));
+        }
         kill_point("before_redeem");
         let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {
             Ok(answer) => answer,
@@ -438,9 +444,17 @@ impl Run<'_> {
         body.mask(&credential);
         self.shown.iter().for_each(|shown| body.mask(shown));
         // Another demand for payment is nothing that was bought, and often repeats the token.
-        self.body = Some(body).filter(|_| status != 402);
+        let asked = asks(&answer);
+        self.body = Some(body).filter(|_| !asked);
         Ok(match status {
-            401 | 402 => Input::SellerAskedAgain { status, why: format!("the seller answered {status}") },
+            // A request that does something is not sent again to a seller that may have begun to do it.
+            500.. if asked && !request.repeatable() => {
+                self.redeems = REDEEM_TRIES;
+                Input::SellerAskedAgain { status: 402, why: format!("the seller answered {status}") }
+            }
+            // What is kept of a demand is that it was one: by that a seller cools down.
+            _ if asked => Input::SellerAskedAgain { status: 402, why: format!("the seller answered {status}") },
+            401 => Input::SellerAskedAgain { status, why: format!("the seller answered {status}") },
             403 | 407 | 408 | 425 | 429 => {
                 Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
             }

@@ -5,7 +5,13 @@
 
 use tokio::sync::watch;
 
-use super::{Flight, Request, drive::Run, quote::seen, results::Results, step::Input};
+use super::{
+    Flight, Request,
+    drive::Run,
+    quote::{asks, seen},
+    results::Results,
+    step::Input,
+};
 use crate::{
     http::{self, Answer},
     ledger::Standing,
@@ -48,7 +54,7 @@ impl Run<'_> {
         let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
         body.mask(payment);
         self.shown.iter().for_each(|shown| body.mask(shown));
-        self.body = Some(body).filter(|_| answer.status != 402);
+        self.body = Some(body).filter(|_| !asks(&answer));
         let receipt = self.pin.as_ref().and_then(|pin| pin.receipt(seen(&answer)));
         let settled = receipt.as_ref().is_some_and(|r| r.settled);
         // A redirect that was not followed gave nothing.
@@ -82,10 +88,10 @@ impl Run<'_> {
             false => format!("the seller answered {status} (\"{because}\")"),
         };
         match status {
-            402 => {
-                self.again = true;
+            _ if asks(answer) => {
+                self.again = status < 500 || repeatable;
                 self.asked_at_once |= self.sends == 1 && self.intent.fresh();
-                Input::SellerAskedAgain { status, why }
+                Input::SellerAskedAgain { status: 402, why }
             }
             500.. => {
                 self.again = repeatable && status != 501;

@@ -88,11 +88,11 @@ impl Purse {
         let mut answer = None;
         if let Some((credential, stored)) = usable {
             let said = self.send(&request, Some(credential), Some(flight)).await?;
-            if !matches!(said.status, 401..=403) {
+            if !is_refused(&said, &stored.pin) {
                 return Ok(Asked::Answered { answer: said, token: Some(stored), free_tier: false });
             }
             // Only a new price says that a token which opened this path before is used up.
-            let (verdict, say) = if stored.opened_here && said.status == 402 {
+            let (verdict, say) = if stored.opened_here && asks(&said) {
                 (Verdict::Spent, format!("the token of {} ran out", stored.purchase))
             } else {
                 (Verdict::Rejected, format!("the token of {} does not open this path", stored.purchase))
@@ -245,6 +245,18 @@ pub(super) fn credential_of(pin: &[u8], proof: &[u8]) -> Option<Credential> {
     let pin: Pin = serde_json::from_slice(pin).ok()?;
     let proof: Proof = serde_json::from_slice(proof).ok()?;
     pin.credential(&proof)
+}
+
+/// Whether an answer asks for payment, whatever its status.
+pub(super) fn asks(answer: &Answer) -> bool {
+    answer.status == 402 || protocol::asks_for_payment(seen(answer))
+}
+
+/// Whether an answer says that a stored credential opens nothing. A used credential of MPP meets all kinds of failure,
+/// since its challenge was for one call; only a call without it tells whether the seller fails for everybody.
+fn is_refused(answer: &Answer, pin: &[u8]) -> bool {
+    let once = matches!(serde_json::from_slice(pin), Ok(Pin::Mpp(_)));
+    matches!(answer.status, 401..=403) || asks(answer) || once && answer.status >= 400
 }
 
 /// How far the seller's clock is ahead of ours, by its `Date`, as far as that is believed: what is signed lives so much

@@ -325,8 +325,8 @@ fn redeeming(known: &Known, input: &Input) -> Effect {
         Input::SellerAskedAgain { .. } if known.redeems < REDEEM_TRIES && (!known.by_seller || known.replays) => {
             Effect::Redeem(Duration::from_millis(250 << known.redeems.min(4)))
         }
-        Input::SellerAskedAgain { status, .. } => Effect::RecordUndelivered {
-            why: "the seller took the money and asks for payment again".into(),
+        Input::SellerAskedAgain { status, why } => Effect::RecordUndelivered {
+            why: format!("the seller took the money and asks for payment again: {why}"),
             status: Some(*status),
         },
         Input::SellerFailed { again: true, .. } if known.redeems < 3 && (!known.by_seller || known.replays) => {

@@ -1,15 +1,17 @@
-//! The play-money world: a Lightning network, a chain with USDC, a Nostr relay, a wallet and three paid APIs, all real
+//! The play-money world: a Lightning network, a chain with USDC, a Nostr relay, a wallet and four paid APIs, all real
 //! protocols, all on loopback, all gone when the handle goes.
 //!
 //! ```text
 //!   NWC client ──ws──> Relay <──ws── WalletService ──> PlayNode <── Jamie, Aperture (mint invoices)
 //!   buyer      ──http────────────────────────────────────────────> Jamie, Aperture
+//!   buyer      ──http──> MppShop (charges, sessions; pays refunds) ──> PlayNode
 //!   buyer      ──http──> Ntriq (carries signed authorizations) ──> PlayChain <── ChainRpc <──http── whoever asks
 //! ```
 //!
 //! Nothing here can touch real money: every invoice is `lnbcrt`, every authorization is for a test chain, and node and
 //! chain exist only in this process. Every part can be told to misbehave ([`RelayMode`], [`Behaviour`], [`JamieMode`],
-//! [`NtriqMode`], [`RpcMode`]), so that tests meet the wallets, sellers and nodes that exist and not only the ones that
+//! [`NtriqMode`], [`RpcMode`],
+//! [`MppShopOptions`]), so that tests meet the wallets, sellers and nodes that exist and not only the ones that
 //! should.
 
 pub mod aperture;
@@ -37,6 +39,7 @@ pub use aperture::{Aperture, ApertureOptions};
 pub use chain::{Carried, ChainRpc, PlayChain, Revert, RpcMode};
 pub use jamie::{Jamie, JamieMode, JamieOptions};
 pub use macaroon::RootKey;
+pub use mpp_shop::{MppShop, MppShopOptions};
 pub use node::{Fees, Movement, NodeError, Paid, PayError, PlayInvoice, PlayNode};
 pub use ntriq::{Dialect, Form, Leg, Means, Ntriq, NtriqMode, NtriqOptions, Settling, Stranger, Whither};
 pub use relay::{Relay, RelayMode, RelayOptions};
@@ -75,7 +78,8 @@ pub enum Ports {
     /// Any free ports; for tests.
     #[default]
     Free,
-    /// Six ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC. From 0: any.
+    /// Seven ports in a row from this one: relay, Jamie, Jamie's apex, aperture, ntriq, the chain's RPC, the MPP shop.
+    /// From 0: any.
     From(u16),
 }
 
@@ -110,6 +114,8 @@ pub struct SandboxOptions {
     pub relay_of_others: Option<SocketAddr>,
     /// The wallet's settings.
     pub wallet: WalletOptions,
+    /// The MPP shop's settings; where it listens is said by `ports`.
+    pub mpp_shop: MppShopOptions,
 }
 
 impl Default for SandboxOptions {
@@ -123,6 +129,7 @@ impl Default for SandboxOptions {
             relay: RelayOptions::default(),
             relay_of_others: None,
             wallet: WalletOptions::default(),
+            mpp_shop: MppShopOptions::default(),
         }
     }
 }
@@ -138,6 +145,7 @@ pub struct Sandbox {
     chain: PlayChain,
     rpc: ChainRpc,
     ntriq: Ntriq,
+    mpp_shop: MppShop,
     evm_key: SecretKey,
 }
 
@@ -147,8 +155,17 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`]; whatever had started is stopped again.
     pub async fn start(options: SandboxOptions) -> Result<Sandbox, SandboxError> {
-        let SandboxOptions { ports, home, balance_sat, balance_micro_usd, clock, relay, relay_of_others, wallet } =
-            options;
+        let SandboxOptions {
+            ports,
+            home,
+            balance_sat,
+            balance_micro_usd,
+            clock,
+            relay,
+            relay_of_others,
+            wallet,
+            mpp_shop,
+        } = options;
         let seed = match home {
             Some(home) => Seed::kept_in(&home).map_err(SandboxError::Home)?,
             None => Seed::random(),
@@ -173,13 +190,15 @@ impl Sandbox {
             },
         )
         .await?;
+        let shop = MppShopOptions { listen: ports.nth(6), ..mpp_shop };
+        let mpp_shop = MppShop::start(node.clone(), clock.clone(), shop).await?;
         let chain = PlayChain::new(clock.clone());
         let evm_key = seed.evm_key("evm");
         chain.mint(account_of(&evm_key), balance_micro_usd);
         let pay_to = account_of(&seed.evm_key("ntriq"));
         let ntriq = Ntriq::start(chain.clone(), clock, NtriqOptions { listen: ports.nth(4), pay_to }).await?;
         let rpc = ChainRpc::start(chain.clone(), ports.nth(5)).await?;
-        Ok(Sandbox { node, wallet, jamie, aperture, relay, chain, rpc, ntriq, evm_key })
+        Ok(Sandbox { node, wallet, jamie, aperture, relay, chain, rpc, ntriq, mpp_shop, evm_key })
     }
 
     /// The play Lightning network, which counts every msat that moved.
@@ -222,6 +241,11 @@ impl Sandbox {
         &self.ntriq
     }
 
+    /// The shop that sells by MPP.
+    pub fn mpp_shop(&self) -> &MppShop {
+        &self.mpp_shop
+    }
+
     /// Jamie's base URL, without a slash at the end.
     pub fn jamie_url(&self) -> String {
         self.jamie.url()
@@ -240,6 +264,11 @@ impl Sandbox {
     /// Ntriq's base URL, without a slash at the end.
     pub fn ntriq_url(&self) -> String {
         self.ntriq.url()
+    }
+
+    /// The MPP shop's base URL, without a slash at the end.
+    pub fn mpp_url(&self) -> String {
+        self.mpp_shop.url()
     }
 
     /// The URL of the chain's JSON-RPC node.

@@ -75,6 +75,11 @@ pub(super) fn read(page: &Page<'_>, challenge: &mut Challenge) {
     challenge.described = bazaar::in_terms(&terms);
 }
 
+/// Whether terms stand in an answer, readable or not.
+pub(super) fn stands_in(seen: Seen<'_>) -> bool {
+    !matches!(Found::in_answer(seen), Found::Nothing)
+}
+
 /// The header that pays; see [`payment::payment`].
 pub(super) fn payment(pin: &Pin, signed: &[u8]) -> Option<Credential> {
     payment::payment(pin, signed)

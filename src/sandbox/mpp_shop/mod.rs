@@ -13,12 +13,12 @@
 //! new challenges and a problem document.
 
 mod challenge;
+mod options;
 mod sessions;
 mod stream;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
@@ -35,6 +35,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::options::{MppShopOptions, Opens, Refunds};
 use self::{
     challenge::{Mint, Shown},
     sessions::Sessions,
@@ -44,42 +45,6 @@ use crate::{clock::Clock, protocol::mpp::encode};
 
 /// How long an invoice can be paid, in seconds.
 const INVOICE_S: u64 = 600;
-
-/// The settings of the shop.
-#[derive(Clone, Debug)]
-pub struct MppShopOptions {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// What a single call costs, in satoshi.
-    pub price_sat: u64,
-    /// What a unit of a session costs, in satoshi.
-    pub unit_sat: u64,
-    /// What a session's deposit is, in satoshi; so is each top-up.
-    pub deposit_sat: u64,
-    /// After how long without a call a session is closed, in seconds.
-    pub idle_timeout_s: u64,
-    /// How long a stream waits for a top-up, in milliseconds.
-    pub patience_ms: u64,
-    /// Whether credentials are to go into `Payment-Authorization`.
-    pub own_header: bool,
-    /// Whether it sends receipts.
-    pub receipts: bool,
-}
-
-impl Default for MppShopOptions {
-    fn default() -> MppShopOptions {
-        MppShopOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            price_sat: 21,
-            unit_sat: 2,
-            deposit_sat: 40,
-            idle_timeout_s: 300,
-            patience_ms: 60_000,
-            own_header: false,
-            receipts: true,
-        }
-    }
-}
 
 /// The shop. Dropping it closes its listener.
 #[derive(Debug)]
@@ -102,6 +67,8 @@ struct Gate {
 struct Book {
     invoices: usize,
     used: HashSet<String>,
+    /// The challenges that were refused for once, and are taken when they are shown again.
+    refused_once: HashSet<String>,
     sessions: Sessions,
     served: HashMap<String, usize>,
 }
@@ -145,7 +112,7 @@ impl MppShop {
 async fn answer(State(gate): State<Arc<Gate>>, uri: Uri, headers: HeaderMap) -> Response {
     let now_ms = gate.clock.now_ms();
     let idle_ms = gate.options.idle_timeout_s.saturating_mul(1000);
-    lock(&gate.book).sessions.close_idle(idle_ms, now_ms, &gate.node);
+    lock(&gate.book).sessions.close_idle(idle_ms, now_ms, &gate.node, gate.options.refunds);
     let path = uri.path();
     let intents: &[&str] = match path {
         "/free" => return gate.content(path, Map::new()),
@@ -168,14 +135,7 @@ async fn answer(State(gate): State<Arc<Gate>>, uri: Uri, headers: HeaderMap) -> 
 impl Gate {
     /// The 402, with one invoice for each intent.
     fn demand(&self, intents: &[&str], problem: &str, detail: &str) -> Response {
-        let body = json!({
-            "type": format!("https://paymentauth.org/problems/{problem}"), "title": "Payment Required",
-            "status": 402, "detail": detail,
-        });
-        let mut response = (StatusCode::PAYMENT_REQUIRED, body.to_string()).into_response();
-        let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut response = self::problem(problem, detail);
         for intent in intents {
             match self.challenge(intent) {
                 Some(line) => response.headers_mut().append(WWW_AUTHENTICATE, line),
@@ -229,6 +189,13 @@ impl Gate {
             "open" => {
                 let id = self.paid(shown, "preimage", deposit_hash)?;
                 let book = &mut *lock(&self.book);
+                match self.options.opens {
+                    Opens::TheSecondTime if book.refused_once.insert(shown.challenge.id.clone()) => {
+                        return Err("The payment is not known yet.");
+                    }
+                    Opens::Never => return Err("The session cannot be opened."),
+                    Opens::AtOnce | Opens::TheSecondTime => {}
+                }
                 if !book.used.insert(shown.challenge.id.clone()) {
                     return Err("The challenge was used before.");
                 }
@@ -245,6 +212,9 @@ impl Gate {
                 self.paid(shown, "topUpPreimage", deposit_hash)?;
                 let id = text("sessionId").to_owned();
                 let book = &mut *lock(&self.book);
+                if self.options.first_top_up_fails && book.refused_once.insert(shown.challenge.id.clone()) {
+                    return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+                }
                 let account = book.sessions.of(&id, now_ms).ok_or("There is no such session.")?;
                 if !book.used.insert(shown.challenge.id.clone()) {
                     return Err("The challenge was used before.");
@@ -254,7 +224,8 @@ impl Gate {
             }
             "close" => {
                 let id = owned(text("sessionId"), text("preimage"))?;
-                let closed = lock(&self.book).sessions.close(&id, &self.node).ok_or("There is no such session.")?;
+                let closed = lock(&self.book).sessions.close(&id, &self.node, self.options.refunds);
+                let closed = closed.ok_or("There is no such session.")?;
                 let mut receipt = self.receipt(&shown.challenge.id, &id);
                 receipt.insert("refundSats".into(), closed.refund_sat.into());
                 receipt.insert("refundStatus".into(), closed.status.into());
@@ -269,17 +240,21 @@ impl Gate {
     fn serve(self: &Arc<Self>, book: &mut Book, id: &str, uri: &Uri, now_ms: u64) -> Result<Response, &'static str> {
         let account = book.sessions.of(id, now_ms).ok_or("There is no such session.")?;
         let receipt = self.receipt("", id);
-        *book.served.entry(uri.path().to_owned()).or_default() += 1;
+        let served = book.served.entry(uri.path().to_owned()).or_default();
         if uri.path() == "/stream" {
+            *served += 1;
             let query = uri.query().unwrap_or_default();
             let chunks = query.strip_prefix("chunks=").and_then(|n| n.parse().ok()).unwrap_or(10);
             return Ok(self.with_receipt(stream::answer(self.clone(), id.to_owned(), chunks), receipt));
         }
         let spent = account.spent_sat.saturating_add(self.options.unit_sat);
         if spent > account.deposit_sat {
-            return Err("The balance is used up.");
+            let silent = self.options.silent_when_used_up;
+            let why = "The balance is used up.";
+            return if silent { Ok(problem("payment-insufficient", why)) } else { Err(why) };
         }
         account.spent_sat = spent;
+        *served += 1;
         Ok(self.json(&json!({"path": uri.path(), "data": "one of many answers"}), receipt))
     }
 
@@ -330,6 +305,19 @@ impl Gate {
         }
         response
     }
+}
+
+/// A 402 that names no challenge.
+fn problem(problem: &str, detail: &str) -> Response {
+    let body = json!({
+        "type": format!("https://paymentauth.org/problems/{problem}"), "title": "Payment Required",
+        "status": 402, "detail": detail,
+    });
+    let mut response = (StatusCode::PAYMENT_REQUIRED, body.to_string()).into_response();
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The session that a preimage owns.

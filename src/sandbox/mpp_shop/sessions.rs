@@ -1,11 +1,15 @@
 //! The shop's book of sessions: deposits that really came, units that were really served, and refunds that really go
 //! back.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use data_encoding::HEXLOWER;
 
+use super::Refunds;
 use crate::sandbox::PlayNode;
+
+/// How long after its answer a refund is paid that is paid beside it.
+const BESIDE: Duration = Duration::from_millis(50);
 
 /// One session.
 #[derive(Clone, Debug)]
@@ -61,25 +65,39 @@ impl Sessions {
         self.0.get(id)
     }
 
-    /// Closes one and sends back what is left.
-    pub(super) fn close(&mut self, id: &str, node: &PlayNode) -> Option<Closed> {
+    /// Closes one and sends back what is left, as it is in the mood to.
+    pub(super) fn close(&mut self, id: &str, node: &PlayNode, refunds: Refunds) -> Option<Closed> {
         let account = self.0.get_mut(id).filter(|account| account.open)?;
         account.open = false;
         let refund_sat = account.deposit_sat.saturating_sub(account.spent_sat);
         if refund_sat == 0 {
             return Some(Closed { refund_sat, status: "skipped" });
         }
-        let hash = amountless(&account.return_invoice);
-        let went = hash.is_some_and(|hash| node.receive_amount(&hash, refund_sat.saturating_mul(1000)));
+        let Some(hash) = amountless(&account.return_invoice) else {
+            return Some(Closed { refund_sat, status: "failed" });
+        };
+        let msat = refund_sat.saturating_mul(1000);
+        let went = match refunds {
+            Refunds::Paid => node.receive_amount(&hash, msat),
+            Refunds::SaidAndNeverPaid => true,
+            Refunds::PaidAfterFailed => {
+                let node = node.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(BESIDE).await;
+                    node.receive_amount(&hash, msat);
+                });
+                false
+            }
+        };
         Some(Closed { refund_sat, status: if went { "succeeded" } else { "failed" } })
     }
 
     /// Closes what nobody used for a while.
-    pub(super) fn close_idle(&mut self, idle_ms: u64, now_ms: u64, node: &PlayNode) {
+    pub(super) fn close_idle(&mut self, idle_ms: u64, now_ms: u64, node: &PlayNode, refunds: Refunds) {
         let idle = |account: &Account| account.open && now_ms >= account.used_ms.saturating_add(idle_ms);
         let ids: Vec<String> = self.0.iter().filter(|(_, account)| idle(account)).map(|(id, _)| id.clone()).collect();
         for id in ids {
-            self.close(&id, node);
+            self.close(&id, node, refunds);
         }
     }
 }
