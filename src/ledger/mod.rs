@@ -18,6 +18,7 @@ mod purchase;
 mod purchases;
 mod refusals;
 mod result;
+mod said;
 mod schema;
 mod session;
 mod state;
