@@ -41,6 +41,13 @@ pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
             format!("Approved: {} for {} at {}. The agent's next equal call buys it.", id, p.price, p.host),
         ),
         Decided::Denied(p) => ("denied", format!("Denied: {} for {} at {}. Nothing was paid.", id, p.price, p.host)),
+        Decided::Spent(p) => (
+            "spent",
+            format!(
+                "Closed: the wallet said that it paid {} for {id} at {}, so that and the fee allowance of {} count as spent.",
+                p.price, p.host, p.fee_cap
+            ),
+        ),
         Decided::Thawed(_) => ("thawed", "The wallet may pay again.".to_owned()),
         Decided::NothingToDecide(state) => {
             return Err(Failure::new(format!("{id} waits for nobody: it is {state}")));

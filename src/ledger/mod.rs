@@ -19,6 +19,7 @@ mod purchase;
 mod purchases;
 mod refusals;
 mod result;
+mod said;
 mod schema;
 mod session;
 mod state;

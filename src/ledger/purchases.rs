@@ -169,6 +169,16 @@ impl Ledger {
         self.0.writer.write(move |conn| steps::failed(conn, now, id, &why, &steps::AT_RISK)).await
     }
 
+    /// Gives the holds of a purchase back whose bytes never left. Returns where it stands: only one that nobody else has
+    /// taken on since, who may have sent them, fails.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; it is `paying` then, which reconciliation treats as unknown.
+    pub async fn unsent(&self, id: PurchaseId, why: &str) -> Result<State, LedgerError> {
+        let (now, why) = (self.now(), why.to_owned());
+        self.0.writer.write(move |conn| steps::failed(conn, now, id, &why, &[State::Paying])).await
+    }
+
     /// Gives up a purchase of which nothing was sent. Returns where it stands: another process may have gone on with it.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::{
     budget::{self, Close},
     journal,
     purchase::{LEAST_LEFT_S, bytes_of, find, intent, latest, stands_for},
-    session,
+    said, session,
 };
 use crate::{config::LimitTable, money::Amount};
 
@@ -425,6 +425,10 @@ pub(super) fn decide(conn: &Connection, now_ms: u64, id: PurchaseId, yes: bool) 
         }
         // Nobody can be asked any more, and the operator has looked: their word closes it.
         (State::Unknown, false) if (now_ms / 1000) as i64 > at.liability_until_s + GRACE_S => {
+            if said::stands(conn, id)? {
+                said::close(conn, now_ms, &at)?;
+                return Ok(Decided::Spent(Box::new(at)));
+            }
             failed(conn, now_ms, id, "a person says that it was not paid", &AT_RISK)?;
             Ok(Decided::Denied(Box::new(at)))
         }
@@ -457,6 +461,8 @@ pub enum Decided {
     Approved(Box<Standing>),
     /// It will not be paid.
     Denied(Box<Standing>),
+    /// The wallet had said that it paid, so it counts as spent.
+    Spent(Box<Standing>),
     /// The wallet may pay again.
     Thawed(Box<Standing>),
     /// It waits for nobody.

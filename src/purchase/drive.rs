@@ -21,6 +21,9 @@ use crate::{
     wallet::{LookSaid, PaySaid, Wallet},
 };
 
+/// How long a fee that the wallet's reply left out is asked for before the whole allowance is charged.
+const FEE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a run leaves beside the ledger: the answer it got, so that it need not be read from disk.
 #[derive(Default)]
 pub(super) struct Ran {
@@ -64,6 +67,8 @@ pub(super) struct Run<'a> {
     resent: bool,
     redeems: u32,
     absent_since_ms: Option<u64>,
+    /// Whether the wallet said that it paid, without a proof; the ledger remembers it between runs.
+    said_paid: bool,
     /// How often what was signed was shown to the seller.
     pub(super) sends: u32,
     /// Whether the seller's last word allows to show it again.
@@ -135,6 +140,7 @@ impl Purse {
             resent: false,
             redeems: 0,
             absent_since_ms: None,
+            said_paid: ledger.said_paid(id).await?,
             sends: 0,
             again: true,
             shown: Vec::new(),
@@ -185,6 +191,7 @@ impl Run<'_> {
             resend_until_s: self.intent.resend_until,
             absent_since_ms: self.absent_since_ms,
             absent_for,
+            said_paid: self.said_paid,
             grace,
             refused: self.refused.clone(),
             looks: self.looks,
@@ -243,6 +250,11 @@ impl Run<'_> {
                 ledger.unknown(id, &why).await?;
                 Ok(Input::Go)
             }
+            Effect::NoteSaidPaid => {
+                ledger.note_said_paid(id).await?;
+                self.said_paid = true;
+                Ok(Input::Go)
+            }
             Effect::NoteAbsent => {
                 let since = ledger.absent(id, true).await?;
                 self.absent_since_ms = Some(since.unwrap_or_default().max(0) as u64);
@@ -271,6 +283,11 @@ impl Run<'_> {
                 ledger.failed(id, &why).await?;
                 Ok(Input::Go)
             }
+            Effect::RecordUnsent(why) => match ledger.unsent(id, &why).await? {
+                // Nothing left, so there is nothing to look up.
+                State::Failed => Ok(Input::NotSent(why)),
+                _ => Ok(Input::Go),
+            },
             Effect::Redeem(pause) => {
                 flight.send_modify(|f| f.progress = Progress::Redeeming);
                 tokio::time::sleep(pause).await;
@@ -326,6 +343,10 @@ impl Run<'_> {
         let said = wallet.pay(&self.intent).await;
         match said {
             PaySaid::Settled { preimage, fee } => {
+                let fee = match fee {
+                    Some(fee) => Some(fee),
+                    None => self.fee_looked_up(wallet.as_ref()).await,
+                };
                 self.settled = Some(Settled { fee, ..Settled::new(Proof::Preimage { hex: preimage }) });
                 Input::Settled
             }
@@ -334,6 +355,16 @@ impl Run<'_> {
                 Input::Refused { code, sent_once }
             }
             PaySaid::Unknown { why } => Input::NoWord(why),
+            PaySaid::NotSent { why } => Input::NotSent(why),
+        }
+    }
+
+    /// The fee of a payment that is proved, where the reply left it out. Asked for once, and only the fee is taken from
+    /// the answer: the proof is in hand, and whatever else comes cannot undo it.
+    async fn fee_looked_up(&self, wallet: &dyn Wallet) -> Option<Amount> {
+        match tokio::time::timeout(FEE_WITHIN, wallet.look_up(&self.intent)).await {
+            Ok(LookSaid::Settled { fee, .. }) => fee,
+            _ => None,
         }
     }
 

@@ -7,11 +7,13 @@
 //! state              Go                                  then
 //! ─────────────────  ──────────────────────────────────  ─────────────────────────────────────────────────────────
 //! paying, fresh      Pay                                 proof → RecordPaid; final "no" → ConfirmNo → RecordFailed
-//!                                                        all else → RecordUnknown
+//!                                                        never sent → RecordUnsent; all else → RecordUnknown
 //! paying, not fresh  RecordUnknown (someone crashed)     as unknown
 //! unknown            LookUp                              proof → RecordPaid; pending, cannot tell → Wait
 //!                                                        none → NoteAbsent, Resend while the bytes live, Wait,
 //!                                                        and RecordFailed once the liability is over
+//!                                                        settled without proof → NoteSaidPaid, once; from then on
+//!                                                        no silence and no "none" is a no: proof, or a person
 //! paid, undelivered  Redeem                              answer → RecordDelivered; asked again → RetryRedeem, then
 //!                                                        RecordUndelivered; never a second payment
 //! failed             LookUp once                         proof → RecordPaid (the ledger makes it late)
@@ -77,6 +79,8 @@ pub struct Known {
     pub absent_since_ms: Option<u64>,
     /// How long that must last.
     pub absent_for: Duration,
+    /// Whether the wallet ever said, when it was asked, that it paid, and gave no proof.
+    pub said_paid: bool,
     /// How long after the liability a "no" is still doubted.
     pub grace: Duration,
     /// A final "no" that waits for its confirmation by a look-up.
@@ -120,6 +124,8 @@ pub enum Input {
     },
     /// Nothing to rely on, with a sentence.
     NoWord(String),
+    /// None of the bytes left, and none of this handing over ever will, with a sentence.
+    NotSent(String),
     /// A look-up: settled, with or without a proof that fits.
     LookedSettled {
         /// Whether there is a proof.
@@ -170,10 +176,14 @@ pub enum Effect {
     RecordUnknown(String),
     /// Note that a look-up found nothing, then ask again.
     NoteAbsent,
+    /// Note for good that the wallet says that it paid, without a proof, then ask again.
+    NoteSaidPaid,
     /// W2.
     RecordPaid,
     /// Give the holds back.
     RecordFailed(String),
+    /// Give the holds back at once: no byte ever left.
+    RecordUnsent(String),
     /// Show the credential, after a pause.
     Redeem(Duration),
     /// Sign for the terms that the seller names today, or with the nonce that it wants; what was signed first stays held
@@ -241,6 +251,9 @@ fn paying(known: &Known, input: &Input) -> Effect {
             Effect::RecordUnknown(format!("the wallet answered {code}, which does not say that no money left"))
         }
         Input::NoWord(why) => Effect::RecordUnknown(why.clone()),
+        // Bytes from an earlier run, or sent again, may have left before.
+        Input::NotSent(why) if known.fresh && !known.resent && !known.by_seller => Effect::RecordUnsent(why.clone()),
+        Input::NotSent(why) => Effect::RecordUnknown(why.clone()),
         Input::LookedAbsent => match &known.refused {
             Some(code) => Effect::RecordFailed(format!("the wallet answered {code}")),
             None => Effect::RecordUnknown("the wallet does not know the payment".into()),
@@ -298,7 +311,9 @@ fn is_final(known: &Known, code: &str, sent_once: bool) -> bool {
 fn unknown(known: &Known, input: &Input) -> Effect {
     match input {
         Input::Settled | Input::LookedSettled { proof: true } => Effect::RecordPaid,
-        Input::LookedAbsent => absent(known),
+        Input::LookedSettled { proof: false } if !known.said_paid => Effect::NoteSaidPaid,
+        // Whoever said that it paid may have forgotten it since; that is no reason to give the money back.
+        Input::LookedAbsent if !known.said_paid => absent(known),
         _ => Effect::LookUp(backoff(known.looks)),
     }
 }
@@ -353,6 +368,7 @@ mod tests {
             resend_until_s: 1_050,
             absent_since_ms: None,
             absent_for: Duration::from_secs(60),
+            said_paid: false,
             grace: Duration::from_secs(120),
             refused: None,
             looks: 0,
@@ -429,6 +445,37 @@ mod tests {
             let effect = step(&at, &Input::LookedAbsent);
             assert_eq!(matches!(effect, Effect::RecordFailed(_)), failed, "{say}: {effect:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_never_left_are_a_no_at_once_and_only_the_first_time() {
+        let unsent = Input::NotSent("x".into());
+        assert_eq!(step(&known(State::Paying), &unsent), Effect::RecordUnsent("x".into()));
+        let stale = Known { fresh: false, ..known(State::Paying) };
+        let resent = Known { resent: true, ..known(State::Paying) };
+        for at in [stale, resent] {
+            assert_eq!(step(&at, &unsent), Effect::RecordUnknown("x".into()), "{at:?}");
+        }
+        assert!(matches!(step(&known(State::Unknown), &unsent), Effect::LookUp(_)));
+        assert_eq!(step(&known(State::Failed), &unsent), Effect::Rest, "there is nothing to look up");
+    }
+
+    #[test]
+    fn the_wallets_word_that_it_paid_is_noted_once_and_no_later_absence_undoes_it() {
+        let late = 2_000_000 + 121_000;
+        let at = Known { now_ms: late, absent_since_ms: Some(1), looks: 3, ..known(State::Unknown) };
+        let said = Input::LookedSettled { proof: false };
+        assert_eq!(step(&at, &said), Effect::NoteSaidPaid);
+        assert!(matches!(step(&at, &Input::LookedAbsent), Effect::RecordFailed(_)), "without that word");
+        let noted = Known { said_paid: true, ..at };
+        for input in [said, Input::LookedAbsent] {
+            assert!(matches!(step(&noted, &input), Effect::LookUp(_)), "{input:?}");
+        }
+        let soon = Known { said_paid: true, ..known(State::Unknown) };
+        for at in [soon.clone(), Known { absent_since_ms: Some(1), ..soon }] {
+            assert!(matches!(step(&at, &Input::LookedAbsent), Effect::LookUp(_)), "nothing is sent again: {at:?}");
+        }
+        assert_eq!(step(&noted, &Input::LookedSettled { proof: true }), Effect::RecordPaid);
     }
 
     #[test]
@@ -522,6 +569,7 @@ mod tests {
             (prop::sample::select(FINAL.to_vec()), any::<bool>())
                 .prop_map(|(c, sent_once)| Input::Refused { code: c.into(), sent_once }),
             Just(Input::NoWord("x".into())),
+            Just(Input::NotSent("x".into())),
             any::<bool>().prop_map(|proof| Input::LookedSettled { proof }),
             Just(Input::LookedPending),
             Just(Input::LookedAbsent),
@@ -541,11 +589,11 @@ mod tests {
             state in any_state(), input in any_input(), fresh: bool, resent: bool, now_s in 0u64..4_000,
             absent in prop::option::of(0u64..4_000_000), refused in prop::option::of(Just("RESTRICTED".to_owned())),
             looks in 0u32..9, redeems in 0u32..9, by_seller: bool, wanted: bool, sends in 0u32..9, again: bool,
-            anew: bool,
+            anew: bool, said_paid: bool,
         ) {
             let at = Known {
                 fresh, resent, now_ms: now_s * 1000, absent_since_ms: absent, refused, looks, redeems, by_seller, wanted,
-                sends, again, anew, ..known(state)
+                sends, again, anew, said_paid, ..known(state)
             };
             let effect = step(&at, &input);
             let sound = match &effect {
@@ -554,7 +602,8 @@ mod tests {
                     state == State::Unknown && wanted && again && sends < SENDS && now_s < at.resend_until_s
                 }
                 Effect::Resend => {
-                    state == State::Unknown && !resent && now_s < at.resend_until_s && input == Input::LookedAbsent
+                    state == State::Unknown && !resent && !said_paid && now_s < at.resend_until_s
+                        && input == Input::LookedAbsent
                 }
                 Effect::Requote => {
                     by_seller && anew && fresh && sends == 1 && state == State::Paying && input == asked_again()
@@ -567,9 +616,17 @@ mod tests {
                 }
                 Effect::RecordFailed(_) => input == Input::LookedAbsent && match state {
                     State::Paying => at.refused.is_some(),
-                    State::Unknown => now_s > at.liability_until_s + 120 && at.absent_since_ms.is_some(),
+                    State::Unknown => {
+                        now_s > at.liability_until_s + 120 && at.absent_since_ms.is_some() && (by_seller || !said_paid)
+                    }
                     _ => false,
                 },
+                Effect::RecordUnsent(_) => {
+                    state == State::Paying && fresh && !resent && !by_seller && matches!(input, Input::NotSent(_))
+                }
+                Effect::NoteSaidPaid => {
+                    state == State::Unknown && !by_seller && !said_paid && input == Input::LookedSettled { proof: false }
+                }
                 Effect::Redeem(_) | Effect::RecordDelivered | Effect::RecordUndelivered { .. } => {
                     matches!(state, State::Paid | State::Undelivered)
                 }

@@ -125,6 +125,11 @@ pub enum PaySaid {
         /// Whether these bytes were sent exactly once, by this call, over one connection.
         sent_once: bool,
     },
+    /// None of the bytes left in this call, and none handed over in it can leave any more.
+    NotSent {
+        /// One sentence for people.
+        why: String,
+    },
     /// Nothing that can be relied on: no reply in time, an unreadable one, a preimage that does not hash.
     Unknown {
         /// One sentence for people.

@@ -87,6 +87,8 @@ pub enum FeesSaid {
     Times(u64),
     /// No such field.
     Missing,
+    /// No such field in the reply; lookups tell the truth.
+    OnlyLookedUp,
 }
 
 /// What lookups say about a payment.

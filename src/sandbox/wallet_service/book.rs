@@ -95,7 +95,7 @@ impl Payment {
     /// The fee as the wallet tells it.
     pub(super) fn fee_said(&self, true_msat: u64) -> Option<u64> {
         match self.behaviour.fees {
-            FeesSaid::Truth => Some(true_msat),
+            FeesSaid::Truth | FeesSaid::OnlyLookedUp => Some(true_msat),
             FeesSaid::Times(n) if true_msat == 0 => Some(n.saturating_mul(1000)),
             FeesSaid::Times(n) => Some(true_msat.saturating_mul(n)),
             FeesSaid::Missing => None,
@@ -116,7 +116,8 @@ impl Payment {
         if let Some(said) = said {
             result["preimage"] = said.into();
         }
-        if let Some(fee) = self.fee_said(fee_msat) {
+        let told = self.fee_said(fee_msat).filter(|_| self.behaviour.fees != FeesSaid::OnlyLookedUp);
+        if let Some(fee) = told {
             result["fees_paid"] = fee.into();
         }
         result

@@ -35,8 +35,8 @@ struct Own<'a> {
     method: &'static str,
 }
 
-fn unknown(why: impl Into<String>) -> PaySaid {
-    PaySaid::Unknown { why: why.into() }
+fn not_sent(why: impl Into<String>) -> PaySaid {
+    PaySaid::NotSent { why: why.into() }
 }
 
 impl NwcWallet {
@@ -75,23 +75,23 @@ impl NwcWallet {
     #[doc(hidden)]
     pub async fn pay_intent(&self, intent: &Intent, fresh: bool) -> PaySaid {
         let Some(hash) = payment_hash(intent) else {
-            return unknown("the payment has no payment hash, so that it was not sent");
+            return not_sent("the payment has no payment hash, so that it was not sent");
         };
         let Some(Own { event, json, scheme, method }) = self.own_request(&intent.wire) else {
-            return unknown(
+            return not_sent(
                 "the bytes to send are not a payment request of this wallet connection: they were not sent",
             );
         };
         let Ok(_turn) = timeout_at(Instant::now() + self.reply_timeout, self.turn.lock()).await else {
-            return unknown("the wallet was still busy with another payment, so that this one was not sent");
+            return not_sent("the wallet was still busy with another payment, so that this one was not sent");
         };
         if self.clock.now_s() >= intent.resend_until {
-            return unknown("the time to send these bytes is over; the payment is only looked up");
+            return not_sent("the time to send these bytes is over; the payment is only looked up");
         }
         let first = self.first_sending(event.id);
         let (wanted, publish) = self.posting(event.id, json, intent.resend_until);
         let Some(mut exchange) = self.relays.open(wanted, Some(publish)) else {
-            return unknown("too many requests to the wallet are under way, so that the payment was not sent");
+            return not_sent("too many requests to the wallet are under way, so that the payment was not sent");
         };
         let mut deadline = Instant::now() + self.reply_timeout;
         let (mut unreadable, mut refused) = (false, false);
@@ -138,18 +138,16 @@ impl NwcWallet {
             }
         }
         if exchange.seal() == 0 {
-            // The bytes never left, so the next call is still the first to send them.
+            // The bytes never left, and are sealed, so the next call is still the first to send them.
             held(&self.sent).retain(|sent| *sent != event.id);
+            return not_sent("no relay of the wallet could be reached, so that the payment was not sent");
         }
-        unknown(self.silence(&exchange, unreadable))
+        PaySaid::Unknown { why: self.silence(&exchange, unreadable) }
     }
 
-    /// Why a payment's reply did not come.
+    /// Why the reply to a payment that was sent did not come.
     fn silence(&self, exchange: &Exchange<'_>, unreadable: bool) -> String {
         let waited = self.reply_timeout.as_secs().max(1);
-        if exchange.seal() == 0 {
-            return "no relay of the wallet could be reached, so that the payment was not sent".into();
-        }
         if unreadable {
             return "the wallet answered, but its answer could not be read".into();
         }
