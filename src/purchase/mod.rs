@@ -332,7 +332,7 @@ impl Purse {
                     _ => {}
                 }
             }
-            purse.settle_charges().await;
+            purse.settle_charges(None).await;
         });
     }
 
