@@ -94,7 +94,7 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
            i.network,
            (SELECT group_concat(transaction_name, ' ') FROM (
               SELECT CASE WHEN json_valid(note) THEN json_extract(note, '$.transaction') END AS transaction_name
-              FROM journal WHERE purchase_id = p.purchase_id AND kind IN('post','late','post_earlier') ORDER BY seq))
+              FROM journal WHERE purchase_id = p.purchase_id AND kind IN('post','late','post_earlier','took') ORDER BY seq))
          FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
            AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)
          WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)

@@ -90,6 +90,18 @@ pub enum NoRoom {
         /// How far a person could raise it.
         ceiling: Amount,
     },
+    /// What was signed for the same purchase before may still be taken, and together with this it is more than one
+    /// purchase may cost.
+    Together {
+        /// The price.
+        price: Amount,
+        /// All that could be taken then.
+        together: Amount,
+        /// The most: what the caller is ready to pay, or the limit for one purchase.
+        most: Amount,
+        /// Whether that is the caller's word.
+        by_caller: bool,
+    },
     /// Price and fee do not fit into what is left.
     Left {
         /// Which limit.

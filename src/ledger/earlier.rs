@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::{
-    Committed, Intent, Ledger, LedgerError, NoRoom, PurchaseId, State,
+    Committed, Intent, Ledger, LedgerError, NoRoom, PurchaseId, Standing, State,
     budget::{self, Close},
     journal, purchase, steps,
 };
@@ -53,6 +53,16 @@ impl Ledger {
         }
     }
 
+    /// Writes down that what an intent signed is shown under other terms of its seller: the same money for the same account,
+    /// by the same bytes. `None` when the purchase went on meanwhile.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; then it is not shown under them.
+    pub async fn repin(&self, id: PurchaseId, n: u32, pin: Vec<u8>) -> Result<Option<Committed<Intent>>, LedgerError> {
+        let now = self.now();
+        self.0.writer.write(move |conn| repin(conn, now, id, n, &pin)).await
+    }
+
     /// The intents of a purchase that another one took the place of, and that may still be used.
     ///
     /// # Errors
@@ -91,6 +101,10 @@ fn replace(conn: &Connection, table: &LimitTable, now_ms: u64, intent: Intent) -
         // The caller rolls back, so that no half of the holds stays.
         Err(no_room) => return Err(LedgerError::NoRoom(Box::new(no_room))),
     };
+    let purchase_limit = held.looked.first().map(|(budget, _)| *budget);
+    if let Some(no_room) = too_much_together(conn, &at, intent.price, purchase_limit)? {
+        return Err(LedgerError::NoRoom(Box::new(no_room)));
+    }
     steps::insert_intent(conn, &intent, "live", &held.holds)?;
     let id = at.id.to_string();
     let line = journal::Line {
@@ -104,6 +118,52 @@ fn replace(conn: &Connection, table: &LimitTable, now_ms: u64, intent: Intent) -
     };
     journal::append(conn, now_ms, &line, &held.looked)?;
     Ok(Replaced::Committed(Box::new(Committed::new(intent, true))))
+}
+
+/// Whoever holds two signatures can take both, so both together must be within what one purchase may cost: the caller's
+/// `max_price`, and the limit in the budget `purchase_limit`.
+fn too_much_together(
+    conn: &Connection,
+    at: &Standing,
+    price: Amount,
+    purchase_limit: Option<i64>,
+) -> Result<Option<NoRoom>, LedgerError> {
+    let (live, max_price, limit): (i64, String, Option<i64>) = conn.query_row(
+        "SELECT (SELECT ifnull(sum(amount), 0) FROM intent WHERE purchase_id = ?1 AND state = 'live'), max_price,
+           (SELECT limit_atomic FROM budget WHERE budget_id = ?2) FROM purchase WHERE purchase_id = ?1",
+        params![at.id.to_string(), purchase_limit],
+        |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+    )?;
+    let of = |atomic: i64| u64::try_from(atomic).ok().and_then(|atomic| Amount::new(price.currency(), atomic));
+    let together = of(live).and_then(|live| live.plus(price));
+    let together = together.ok_or_else(|| LedgerError::Broken(format!("{}: its prices are no amount", at.id)))?;
+    let said = max_price.parse::<Amount>().ok().filter(|max| max.currency() == price.currency());
+    let mosts = [(said, true), (limit.and_then(of), false)];
+    let over =
+        mosts.into_iter().find_map(|(most, by_caller)| Some((most.filter(|m| together.exceeds(*m))?, by_caller)));
+    Ok(over.map(|(most, by_caller)| NoRoom::Together { price, together, most, by_caller }))
+}
+
+/// Puts other terms around what the last intent signed: the bytes that are the money stay as they are.
+fn repin(
+    conn: &Connection,
+    now_ms: u64,
+    id: PurchaseId,
+    n: u32,
+    pin: &[u8],
+) -> Result<Option<Committed<Intent>>, LedgerError> {
+    let (Some(at), Some(intent)) = (purchase::find(conn, id)?, purchase::intent(conn, id)?) else { return Ok(None) };
+    if at.state != State::Paying || intent.n != n {
+        return Ok(None);
+    }
+    let bytes = purchase::bytes_of(pin, &intent.wire);
+    conn.execute(
+        "UPDATE intent SET bytes = ? WHERE purchase_id = ? AND n = ? AND state = 'live'",
+        params![bytes, id.to_string(), n],
+    )?;
+    steps::log(conn, now_ms, &at, "terms", at.price, json!({ "intent": n }))?;
+    let fresh = intent.fresh();
+    Ok(Some(Committed::new(Intent { pin: pin.to_vec(), ..(*intent).clone() }, fresh)))
 }
 
 fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &Fate) -> Result<(), LedgerError> {

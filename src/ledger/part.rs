@@ -1,7 +1,8 @@
-//! What was posted in full, and of which a chain then shows that less was taken.
+//! What was posted in full, and of which a chain then shows that less was taken, or nothing.
 //!
 //! A price "up to" is posted as what was taken where that is certain, and else as the most: a seller's word alone gives no
-//! room in a budget. This step gives the rest back once it is certain. It can only lower what was posted.
+//! room in a budget. So is a fixed price that was posted on a seller's word, or because nobody could be asked. This step
+//! gives the rest back once it is certain. It can only lower what was posted.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
@@ -19,36 +20,54 @@ pub struct Posted {
 }
 
 impl Ledger {
-    /// The last intents of all purchases that were settled on a rail since a time, in unix milliseconds.
+    /// The intents of a purchase, or of all, that were settled on a rail since a time, in unix milliseconds.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub async fn settled_on(&self, rail: &'static str, since_ms: u64) -> Result<Vec<Posted>, LedgerError> {
-        self.0.writer.read(move |conn| settled_on(conn, rail, since_ms)).await
+    pub async fn settled_on(
+        &self,
+        rail: &'static str,
+        since_ms: u64,
+        only: Option<PurchaseId>,
+    ) -> Result<Vec<Posted>, LedgerError> {
+        self.0.writer.read(move |conn| settled_on(conn, rail, since_ms, only)).await
     }
 
-    /// Records that of an intent which was posted only so much was taken, and gives the rest back to every budget. Returns
-    /// whether that changed anything.
+    /// Records that of an intent which was posted only so much was taken, and gives the rest back to every budget;
+    /// `transaction` is the one that did it, where nobody had named it. Returns whether that changed anything.
     ///
     /// # Errors
     /// The ledger cannot be written; it can be asked again.
-    pub async fn took(&self, id: PurchaseId, n: u32, taken: Amount, proof: Vec<u8>) -> Result<bool, LedgerError> {
+    pub async fn took(
+        &self,
+        id: PurchaseId,
+        n: u32,
+        taken: Amount,
+        proof: Vec<u8>,
+        transaction: Option<String>,
+    ) -> Result<bool, LedgerError> {
         let now = self.now();
-        self.0.writer.write(move |conn| took(conn, now, (id, n), taken, &proof)).await
+        self.0.writer.write(move |conn| took(conn, now, (id, n), taken, &proof, transaction.as_deref())).await
     }
 }
 
-fn settled_on(conn: &Connection, rail: &str, since_ms: u64) -> Result<Vec<Posted>, LedgerError> {
-    let sql = "SELECT purchase_id, n, proof FROM intent WHERE rail = ? AND state = 'settled' AND settled_ms >= ?";
+fn settled_on(
+    conn: &Connection,
+    rail: &str,
+    since_ms: u64,
+    only: Option<PurchaseId>,
+) -> Result<Vec<Posted>, LedgerError> {
+    let sql = "SELECT purchase_id, n, proof FROM intent
+               WHERE rail = ?1 AND state = 'settled' AND settled_ms >= ?2 AND (?3 IS NULL OR purchase_id = ?3)";
     let mut statement = conn.prepare_cached(sql)?;
-    let rows = statement.query_map(params![rail, since_ms as i64], |r| {
+    let rows = statement.query_map(params![rail, since_ms as i64, only.map(|id| id.to_string())], |r| {
         Ok((r.get::<_, String>(0)?, r.get::<_, u32>(1)?, r.get::<_, Vec<u8>>(2)?))
     })?;
     let mut found = Vec::new();
     for row in rows {
         let (id, n, proof) = row?;
         let Ok(id) = id.parse() else { continue };
-        let intent = purchase::intent(conn, id)?.filter(|intent| intent.n == n);
+        let intent = purchase::intent_nth(conn, id, n)?;
         let proof = Secret::new(String::from_utf8_lossy(&proof));
         found.extend(intent.map(|intent| Posted { intent, proof }));
     }
@@ -61,6 +80,7 @@ fn took(
     (id, n): (PurchaseId, u32),
     taken: Amount,
     proof: &[u8],
+    transaction: Option<&str>,
 ) -> Result<bool, LedgerError> {
     let key = id.to_string();
     let posted: Option<i64> = conn
@@ -82,6 +102,10 @@ fn took(
         params![key, n, back],
     )?;
     let back = Amount::new(taken.currency(), back as u64);
-    steps::log(conn, now_ms, &at, "took", taken, json!({ "intent": n, "given_back": back }))?;
+    let mut note = json!({ "intent": n, "given_back": back });
+    if let Some(transaction) = transaction {
+        note["transaction"] = transaction.into();
+    }
+    steps::log(conn, now_ms, &at, "took", taken, note)?;
     Ok(true)
 }

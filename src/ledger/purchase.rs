@@ -307,6 +307,13 @@ pub(super) fn intent(conn: &Connection, id: PurchaseId) -> Result<Option<Committ
     Ok(conn.prepare_cached(&sql)?.query_row([id.to_string()], |row| intent_from(id, row)).optional()?)
 }
 
+/// One intent of a purchase, by its number.
+pub(super) fn intent_nth(conn: &Connection, id: PurchaseId, n: u32) -> Result<Option<Committed<Intent>>, LedgerError> {
+    let sql = format!("{INTENT} AND n = ?2");
+    let row = conn.prepare_cached(&sql)?.query_row(rusqlite::params![id.to_string(), n], |row| intent_from(id, row));
+    Ok(row.optional()?)
+}
+
 /// The intents that another one took the place of, and that may still be used.
 pub(super) fn earlier(conn: &Connection, id: PurchaseId) -> Result<Vec<Committed<Intent>>, LedgerError> {
     let sql =

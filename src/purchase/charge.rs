@@ -1,4 +1,4 @@
-//! How much was taken of a price "up to".
+//! How much was taken, where only the seller says so: of a price "up to", and whether a fixed price was taken at all.
 //!
 //! The receipt tells, and it is the seller's word: one that names less than it takes would make room in the budgets that is
 //! not there. So less than the most is posted only where the chain shows it. Until then the most counts, and what the chain
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     evm::permit2::Taking,
-    ledger::{Committed, Intent, Posted, PurchaseId},
+    ledger::{Committed, Intent, Posted, PurchaseId, Standing},
     money::Amount,
     protocol::{Pin, Proof, Rail, Receipt, Witness},
     wallet::LookSaid,
@@ -79,59 +79,96 @@ impl Run<'_> {
     }
 }
 
+/// Whether an intent may have taken less than was posted for it, as long as no chain has shown it: less of a price "up to",
+/// nothing of any other.
+fn may_be_less(intent: &Intent) -> bool {
+    let pin = || serde_json::from_slice::<Pin>(&intent.pin);
+    intent.rail == Rail::EIP3009.0 || pin().is_ok_and(|pin| is_up_to(&pin))
+}
+
 impl Purse {
-    /// Looks later at what was taken with a permit, if the chain has not shown it yet.
-    pub(super) fn look_at_charge(&self, id: PurchaseId, liability_until_s: u64) {
+    /// Looks later at what was taken of what was posted on somebody's word, if a chain can be asked and has not shown it yet.
+    pub(super) fn look_at_charge(&self, standing: &Standing) {
+        let rails = [Rail::EIP3009.0, Rail::PERMIT2.0];
+        if !rails.contains(&standing.rail.as_str()) {
+            return;
+        }
+        let (id, end) = (standing.id, standing.liability_until_s.max(0) as u64);
         let purse = self.clone();
         let now_s = self.0.clock.now_s();
         tokio::spawn(async move {
-            for at in [now_s + SOON_S, liability_until_s + CHAIN_SURE_S] {
+            for at in [now_s + SOON_S, end + CHAIN_SURE_S] {
                 if !purse.is_charge_open(id).await {
                     return;
                 }
                 tokio::time::sleep(Duration::from_secs(at.saturating_sub(purse.0.clock.now_s()))).await;
-                purse.settle_charges().await;
+                purse.settle_charges(Some(id)).await;
             }
         });
     }
 
     async fn is_charge_open(&self, id: PurchaseId) -> bool {
-        self.open_charges().await.is_ok_and(|open| open.iter().any(|intent| intent.purchase == id))
+        let open = self.open_charges(Some(id)).await.unwrap_or_default();
+        let wallet = match open.first() {
+            Some((intent, _)) => self.wallet_with_id(&intent.wallet).await.ok(),
+            None => None,
+        };
+        wallet.is_some_and(|wallet| open.iter().any(|(intent, _)| wallet.proves(&intent.network)))
     }
 
-    /// What was posted in full on nobody's word but the seller's, and of which less may have been taken.
-    async fn open_charges(&self) -> Result<Vec<Committed<Intent>>, No> {
+    /// What was posted in full on nobody's word but the seller's, or on nobody's, and of which less may have been taken;
+    /// with the transaction that was named. All of them, or those of one purchase.
+    async fn open_charges(&self, only: Option<PurchaseId>) -> Result<Vec<(Committed<Intent>, Option<String>)>, No> {
         let since = self.0.clock.now_ms().saturating_sub(YOUNG_MS);
-        let mut settled = self.ledger().await?.settled_on(Rail::PERMIT2.0, since).await?;
-        settled.retain(|Posted { intent, proof }| {
-            let shown = serde_json::from_str(proof.expose());
-            let shown = matches!(shown, Ok(Proof::Transfer { by: Witness::Chain, .. }));
-            !shown && serde_json::from_slice::<Pin>(&intent.pin).is_ok_and(|pin| is_up_to(&pin))
-        });
-        Ok(settled.into_iter().map(|posted| posted.intent).collect())
+        let ledger = self.ledger().await?;
+        let mut open = Vec::new();
+        for rail in [Rail::PERMIT2, Rail::EIP3009] {
+            for Posted { intent, proof } in ledger.settled_on(rail.0, since, only).await? {
+                let proof: Option<Proof> = serde_json::from_str(proof.expose()).ok();
+                let shown = matches!(proof, Some(Proof::Transfer { by: Witness::Chain, .. }));
+                if !shown && may_be_less(&intent) {
+                    open.push((intent, proof.as_ref().and_then(Proof::transaction).map(str::to_owned)));
+                }
+            }
+        }
+        Ok(open)
     }
 
     /// Asks the chain how much was taken where only the seller said so, and posts that. Moves nothing.
-    pub(super) async fn settle_charges(&self) {
-        let open = self.open_charges().await.unwrap_or_default();
-        for intent in open {
-            if let Err(no) = self.settle_charge(&intent).await {
-                tracing::warn!("{}: what was taken could not be found out: {no}", intent.purchase);
+    pub(super) async fn settle_charges(&self, only: Option<PurchaseId>) {
+        let open = self.open_charges(only).await.unwrap_or_default();
+        // A chain whose nodes are down is asked for one of them, and not for each of hundreds.
+        let mut silent: Vec<String> = Vec::new();
+        for (intent, named) in open {
+            if silent.contains(&intent.network) {
+                continue;
+            }
+            match self.settle_charge(&intent, named.as_deref()).await {
+                Ok(true) => {}
+                Ok(false) => silent.push(intent.network.clone()),
+                Err(no) => tracing::warn!("{}: what was taken could not be found out: {no}", intent.purchase),
             }
         }
     }
 
-    async fn settle_charge(&self, intent: &Committed<Intent>) -> Result<(), No> {
+    /// Whether somebody could be asked about an intent; posts what they said. `named` is the transaction in the books.
+    async fn settle_charge(&self, intent: &Committed<Intent>, named: Option<&str>) -> Result<bool, No> {
         let wallet = self.wallet_with_id(&intent.wallet).await.map_err(|why| No::new("other_wallet", why))?;
         let (taken, transaction) = match wallet.look_up(intent).await {
             LookSaid::OnChain { transaction, taken: Some(taken) } => (taken, transaction),
+            // By an authorization all of it moves, or nothing.
+            LookSaid::OnChain { transaction, taken: None } if intent.rail == Rail::EIP3009.0 => {
+                (intent.price.atomic(), transaction)
+            }
             LookSaid::Void => (0, None),
-            _ => return Ok(()),
+            LookSaid::CannotTell { .. } => return Ok(false),
+            _ => return Ok(true),
         };
-        let Some(taken) = Amount::new(intent.price.currency(), taken) else { return Ok(()) };
+        let Some(taken) = Amount::new(intent.price.currency(), taken) else { return Ok(true) };
+        let new = transaction.clone().filter(|new| !named.is_some_and(|named| named.eq_ignore_ascii_case(new)));
         let proof = serde_json::to_vec(&Proof::Transfer { by: Witness::Chain, transaction });
         let proof = proof.map_err(|e| No::new("internal", e.to_string()))?;
-        self.ledger().await?.took(intent.purchase, intent.n, taken, proof).await?;
-        Ok(())
+        self.ledger().await?.took(intent.purchase, intent.n, taken, proof, new).await?;
+        Ok(true)
     }
 }

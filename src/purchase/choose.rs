@@ -147,6 +147,9 @@ fn affordable(price: Amount, fee_cap: Amount, terms: &Terms<'_>) -> Verdict {
     Ok(())
 }
 
+/// The reason where there was nothing to choose.
+pub(super) const ONLY_OFFER: &str = "the only offer";
+
 /// The offer to take among those that can be paid, with the reason: between currencies the operator's order, then the
 /// cheapest, then the seller's own order.
 pub fn choose<'a>(judged: &[(&'a Offer, Verdict)], order: &[Currency]) -> Option<(&'a Offer, String)> {
@@ -160,7 +163,7 @@ pub fn choose<'a>(judged: &[(&'a Offer, Verdict)], order: &[Currency]) -> Option
     let rivals = payable.iter().filter(|(_, p)| p.currency() == price.currency()).count();
     let other = payable.len() - rivals;
     let mut why = match payable.len() {
-        1 if judged.len() == 1 => "the only offer".to_owned(),
+        1 if judged.len() == 1 => ONLY_OFFER.to_owned(),
         1 => format!("the only payable one of {} offers", judged.len()),
         n if other == 0 => format!("the cheapest of {n} payable offers"),
         _ if rivals == 1 => format!("the only payable one in {}", price.currency()),

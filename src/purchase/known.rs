@@ -9,7 +9,7 @@ use super::{
     No, Purse, Request,
     buy::{Place, Wanted},
     charge,
-    drive::Run,
+    drive::{Run, kill_point},
     fetch::Call,
     lock, quote,
     step::Input,
@@ -36,6 +36,8 @@ const MOST: usize = 256;
 pub(super) struct Known {
     offer: Offer,
     at: Instant,
+    /// How far the seller's clock was ahead of ours, in seconds.
+    ahead_s: u64,
 }
 
 /// What one price is for: exactly this request. Sellers price by model, size or count in the query or the body, and one
@@ -46,28 +48,34 @@ fn route(request: &Request) -> String {
 }
 
 impl Purse {
-    /// Remembers what was just paid and delivered.
-    pub(super) fn remember_price(&self, request: &Request, offer: &Offer) {
+    /// Remembers what was just paid and delivered by a purchase, unless it was paid at other terms than these: a price that
+    /// was refused on the way is not the seller's any more.
+    pub(super) async fn remember_price(&self, request: &Request, offer: &Offer, id: PurchaseId, ahead_s: u64) {
         // A challenge of MPP is paid once, so that there is nothing to remember of it.
         let single = offer.protocol == Protocol::Mpp;
         if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) || single {
             return;
         }
+        let Ok(ledger) = self.ledger().await else { return };
+        if !matches!(ledger.find(id).await, Ok(Some(standing)) if standing.n == 0) {
+            return;
+        }
         let mut known = lock(&self.0.known);
         known.retain(|_, known| known.at.elapsed() < YOUNG);
         if known.len() < MOST {
-            known.insert(route(request), Known { offer: offer.clone(), at: Instant::now() });
+            known.insert(route(request), Known { offer: offer.clone(), at: Instant::now(), ahead_s });
         }
     }
 
-    /// The offer to pay without asking first, if its price is known and young.
-    pub(super) async fn known_price(&self, request: &Request) -> Option<Offer> {
-        let offer = {
+    /// The offer to pay without asking first, if its price is known and young, and how far the seller's clock is ahead.
+    pub(super) async fn known_price(&self, request: &Request) -> Option<(Offer, u64)> {
+        let (offer, ahead_s) = {
             let known = lock(&self.0.known);
-            known.get(&route(request)).filter(|k| k.at.elapsed() < YOUNG).map(|k| k.offer.clone())?
+            let known = known.get(&route(request)).filter(|k| k.at.elapsed() < YOUNG)?;
+            (known.offer.clone(), known.ahead_s)
         };
         let held = self.wallet_for(offer.rail, &offer.network).await.ok()?;
-        held.wallet.proves(&offer.network).then_some(offer)
+        held.wallet.proves(&offer.network).then_some((offer, ahead_s))
     }
 
     fn forget_price(&self, request: &Request) {
@@ -116,9 +124,19 @@ impl Run<'_> {
         // Never another rail or network once one was used.
         let same = |offer: &Offer| offer.rail.0 == self.intent.rail && offer.network == self.intent.network;
         let offers: Vec<Offer> = offers.into_iter().filter(same).collect();
-        if offers.iter().any(|offer| self.asks_the_same(offer)) {
-            // Not its price is refused but this payment, perhaps for a moment: the same bytes are shown again.
-            return Input::SellerAskedAgain { status: 402, why: why.into() };
+        let same: Vec<&Pin> = offers.iter().filter_map(|offer| self.asks_the_same(offer)).collect();
+        if let Some(first) = same.first() {
+            // Not its price is refused but this payment, perhaps for a moment: the same bytes are shown again. Some sellers
+            // write something into their terms that is new each time, and want that back.
+            let shown = self.payment().map(|payment| payment.value);
+            let as_before = |pin: &&Pin| pin.payment(&self.intent.wire).map(|payment| payment.value) == shown;
+            if same.iter().any(as_before) {
+                return Input::SellerAskedAgain { status: 402, why: why.into() };
+            }
+            return match self.show_under(first).await {
+                Ok(()) => Input::Go,
+                Err(no) => Input::SellerAskedAgain { status: 402, why: format!("{why}, and {}", no.say) },
+            };
         }
         match self.sign_anew(call, &offers, &answer, at.generation).await {
             Ok(()) => Input::Go,
@@ -141,12 +159,27 @@ impl Run<'_> {
         }
         match self.purse.ledger().await?.replace(intent).await? {
             Replaced::Committed(intent) => {
+                kill_point("after_second_w1");
                 self.take(*intent);
                 Ok(())
             }
             Replaced::NoRoom(no) => Err(no_room(&no)),
             Replaced::Gone => Err(No::new("ledger", "the purchase went on meanwhile")),
         }
+    }
+
+    /// Puts the seller's terms of today around what was signed: the same nonce, which the token takes once.
+    async fn show_under(&mut self, pin: &Pin) -> Result<(), No> {
+        let bytes = serde_json::to_vec(pin).map_err(|e| No::new("internal", e.to_string()))?;
+        let ledger = self.purse.ledger().await?;
+        let Some(intent) = ledger.repin(self.intent.purchase, self.intent.n, bytes).await? else {
+            return Err(No::new("ledger", "the purchase went on meanwhile"));
+        };
+        self.shown.extend(self.payment());
+        self.asked_at_once = false;
+        self.pin = Some(pin.clone());
+        self.intent = intent;
+        Ok(())
     }
 
     /// Whether it is known what became of everything that was signed before the last intent.
@@ -158,15 +191,15 @@ impl Run<'_> {
         Ok(self.purse.ledger().await?.earlier(id).await?.is_empty())
     }
 
-    /// Whether an offer asks for the same money for the same account; how long a signature may live is no term.
-    fn asks_the_same(&self, offer: &Offer) -> bool {
+    /// The pin of an offer that asks for the same money for the same account; how long a signature may live is no term.
+    fn asks_the_same<'o>(&self, offer: &'o Offer) -> Option<&'o Pin> {
         let money = |t: &Transfer| (t.token.clone(), t.to, t.value);
         let asked = |pin: &Pin| {
             let permit = pin.permit().map(|(t, taking)| (money(t), Some(*taking)));
             permit.or_else(|| pin.transfer().map(|t| (money(t), None)))
         };
-        let Way::Pay(pin) = &offer.way else { return false };
-        asked(pin).is_some_and(|theirs| self.pin.as_ref().and_then(asked) == Some(theirs))
+        let Way::Pay(pin) = &offer.way else { return None };
+        asked(pin).filter(|theirs| self.pin.as_ref().and_then(asked).as_ref() == Some(theirs)).map(|_| &**pin)
     }
 }
 

@@ -342,7 +342,7 @@ impl Purse {
                     _ => {}
                 }
             }
-            purse.settle_charges().await;
+            purse.settle_charges(None).await;
             if let Err(no) = purse.look_after_deposits().await {
                 tracing::warn!("deposits could not be looked after: {no}");
             }

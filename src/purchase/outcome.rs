@@ -58,6 +58,8 @@ pub struct Report {
     pub fee: Option<Amount>,
     /// What is held because nobody knows yet.
     pub held: Option<Amount>,
+    /// Why this offer was taken, where there were several.
+    pub chosen: Option<String>,
     /// The offers, for a quote or a refusal.
     pub offers: Vec<OfferView>,
     /// What was seen and not understood.
@@ -80,6 +82,7 @@ impl Report {
             paid_now: None,
             fee: None,
             held: None,
+            chosen: None,
             offers: Vec::new(),
             notes: Vec::new(),
             described: None,

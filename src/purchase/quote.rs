@@ -77,13 +77,13 @@ impl Purse {
         let stored = ledger.credential(principal, &origin, &path).await?;
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
         if usable.is_none()
-            && let Some(offer) = self.known_price(&request).await
+            && let Some((offer, ahead_s)) = self.known_price(&request).await
             // Who was told of a lower price since asks for it; what was paid before is no reason to pay more.
             && offer.price.is_none_or(|price| self.told_less(principal, &request, price).is_none())
         {
             because.push("its price is known from a moment ago".into());
             let challenge = Challenge { offers: vec![offer], ..Challenge::default() };
-            return Ok(Asked::Priced { challenge, because, request, ahead_s: 0, known_price: true });
+            return Ok(Asked::Priced { challenge, because, request, ahead_s, known_price: true });
         }
         let mut answer = None;
         if let Some((credential, stored)) = usable {

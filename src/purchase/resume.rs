@@ -5,17 +5,20 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    Caller, Flight, No, Outcome, Purse, Report,
+    Caller, Flight, No, Outcome, Purse, Report, Request,
     buy::{bill_of, seed},
+    choose::ONLY_OFFER,
     drive::Ran,
     fetch::Call,
     lock,
+    quote::ahead,
     results::Body,
     words::{
         answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, signed_away, unrecorded,
     },
 };
 use crate::{
+    http::Origin,
     ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
@@ -27,6 +30,9 @@ use crate::{
 
 /// How long after a signature ran out a chain surely says whether it was used, in seconds.
 pub(super) const CHAIN_SURE_S: u64 = 35;
+
+/// How long a seller may take to tell the time.
+const TELLS_TIME: Duration = Duration::from_secs(3);
 
 impl Purse {
     /// What a person is asked about a purchase that waits for one; `None` when it does not wait. Everything in it that
@@ -76,8 +82,8 @@ impl Purse {
                 if standing.state == State::Unknown || standing.n > 0 {
                     self.look_again_when_it_ran_out(&standing);
                 }
-                if ran.paid && standing.rail == Rail::PERMIT2.0 {
-                    self.look_at_charge(id, standing.liability_until_s.max(0) as u64);
+                if ran.paid {
+                    self.look_at_charge(&standing);
                 }
                 self.report(&standing, ran).await
             }
@@ -198,7 +204,8 @@ impl Purse {
         let wallet = wallet.map_err(|why| No::new("other_wallet", format!("{id} cannot be paid now: {why}")))?;
         self.doubt_failures().await?;
         let seed = seed(&standing.principal, &standing.idem_key, standing.generation, standing.n);
-        let bill = bill_of(&pin, pinned.fee_cap, seed, self.0.clock.now_s())?.within(pinned.liability_until);
+        let ahead_s = if Rail::is_settled_by_seller(&pinned.rail) { self.ahead_now(&standing).await } else { 0 };
+        let bill = bill_of(&pin, pinned.fee_cap, seed, self.0.clock.now_s() + ahead_s)?.within(pinned.liability_until);
         if wallet.rail_key(&bill).is_some_and(|key| key != pinned.rail_key) {
             return Err(No::new(
                 "ledger",
@@ -216,6 +223,20 @@ impl Purse {
                 let standing = ledger.find(id).await?.unwrap_or(standing);
                 self.follow(standing, flight).await
             }
+        }
+    }
+
+    /// How far the seller's clock is ahead of ours, in seconds. Its price was read before a person was asked, perhaps by
+    /// another process; what it answers to HEAD tells the time, and shows it nothing.
+    async fn ahead_now(&self, standing: &Standing) -> u64 {
+        let Some(mut request) = Request::from_bytes(&standing.request) else { return 0 };
+        (request.method, request.body) = (http::Method::HEAD, Vec::new());
+        request.headers.remove(http::header::CONTENT_TYPE);
+        match tokio::time::timeout(TELLS_TIME, self.send(&request, None, None)).await {
+            Ok(Ok(answer)) if Origin::of(&answer.url).as_ref() == Some(&request.origin) => {
+                ahead(&answer, self.0.clock.now_s())
+            }
+            _ => 0,
         }
     }
 
@@ -264,6 +285,12 @@ fn told_again(standing: &Standing, body: Body) -> Report {
     report
 }
 
+/// Why this way to pay was chosen, where there was a choice.
+fn chosen(standing: &Standing) -> Option<&str> {
+    let why = standing.chosen_why.as_str();
+    (!why.is_empty() && !why.ends_with(ONLY_OFFER)).then_some(why)
+}
+
 impl Purse {
     /// The report of a purchase that rests.
     pub(super) async fn report(&self, standing: &Standing, mut ran: Ran) -> Report {
@@ -302,9 +329,24 @@ impl Purse {
                 };
                 Report::new(
                     Outcome::Bought,
-                    format!("Paid {paid} The seller answered {}{but}.{}", answered(status), moved.unwrap_or_default()),
+                    format!(
+                        "Paid {paid} The seller answered {}{but}.{}{}",
+                        answered(status),
+                        chosen(standing).map(|why| format!(" Chosen: {why}.")).unwrap_or_default(),
+                        moved.unwrap_or_default()
+                    ),
                 )
             }
+            State::Undelivered if standing.spent.is_zero() && by_seller => Report {
+                code: Some("payment_failed"),
+                ..Report::new(
+                    Outcome::Failed,
+                    format!(
+                        "Nothing was paid ({id}): the chain shows that what was signed was never used, and it cannot be \
+                         any more. To buy it anew, call with an idempotency_key of your own."
+                    ),
+                )
+            },
             State::Undelivered => Report {
                 code: Some("undelivered"),
                 ..Report::new(
@@ -355,6 +397,7 @@ impl Purse {
         };
         report.purchase = Some(id);
         report.price = Some(standing.price);
+        report.chosen = chosen(standing).filter(|_| report.outcome == Outcome::Bought).map(str::to_owned);
         if standing.state != State::AwaitingApproval && !standing.state.at_risk() {
             report.paid_now = Some(if ran.paid { paid } else { zero });
             report.fee = Some(if ran.paid { standing.fee } else { zero });

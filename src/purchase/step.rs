@@ -289,7 +289,9 @@ fn signed_away(known: &Known, input: &Input) -> Effect {
     let now_s = known.now_ms / 1000;
     match input {
         Input::Settled | Input::LookedSettled { proof: true } => Effect::RecordPaid,
-        Input::LookedVoid => Effect::RecordFailed("what was signed was never used, and it has run out".into()),
+        Input::LookedVoid => {
+            Effect::RecordFailed("what was signed was never used, and it has run out or was taken back".into())
+        }
         Input::LookedNothing(_) if now_s > known.liability_until_s.saturating_add(known.grace.as_secs()) => {
             Effect::CountAsSpent
         }

@@ -245,6 +245,15 @@ pub(super) fn no_room(no: &NoRoom) -> No {
             "above_limit",
             format!("it costs {price}, above the limit of {limit} a purchase (ceiling {ceiling}). {RAISE}"),
         ),
+        NoRoom::Together { price, together, most, by_caller } => {
+            let (code, what) = match by_caller {
+                true => ("above_max_price", format!("max_price {most}")),
+                false => ("above_limit", format!("the limit of {most} a purchase")),
+            };
+            let say =
+                format!("what was signed first may still be taken beside {price}: {together} together, above {what}");
+            No::new(code, say)
+        }
         NoRoom::Left { scope, needs, left, limit, ceiling } => No::new(
             "budget_used_up",
             format!(

@@ -69,6 +69,9 @@ pub struct Output {
     /// What is held because the outcome is not known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Amount>,
+    /// Why this way to pay was chosen, where the seller named several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
     /// What is left in this session's budgets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub session_left: Vec<Amount>,
@@ -95,6 +98,7 @@ impl Output {
             paid_now: report.paid_now,
             fee: report.fee,
             held: report.held,
+            chosen: report.chosen.clone(),
             session_left: Vec::new(),
             offers: report.offers.clone(),
             notes_unverified: report.notes.clone(),

@@ -5,7 +5,7 @@ use bursar::ledger::{PurchaseId, Scope, State};
 use super::book::*;
 
 async fn took(book: &Book, id: PurchaseId, n: u32, taken: u64) -> bool {
-    book.ledger.took(id, n, sat(taken), b"{}".to_vec()).await.unwrap()
+    book.ledger.took(id, n, sat(taken), b"{}".to_vec(), None).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,8 +37,8 @@ async fn a_purchase_that_cost_nothing_in_the_end_is_posted_with_nothing() {
     assert_eq!(book.budget(Scope::Session).await.spent, sat(0));
     let rail = book.ledger.intent(id).await.unwrap().unwrap().rail.clone();
     let rail: &'static str = Box::leak(rail.into_boxed_str());
-    let settled = book.ledger.settled_on(rail, 0).await.unwrap();
+    let settled = book.ledger.settled_on(rail, 0, None).await.unwrap();
     assert_eq!(settled.iter().map(|posted| posted.intent.purchase).collect::<Vec<_>>(), [id]);
-    assert!(book.ledger.settled_on("permit2", 0).await.unwrap().is_empty());
+    assert!(book.ledger.settled_on("permit2", 0, None).await.unwrap().is_empty());
     book.is_sound().await;
 }

@@ -65,6 +65,24 @@ async fn above_the_operators_line_nothing_is_signed_before_a_person_said_yes() {
     shop.world.verify_money().await;
 }
 
+/// H15: how far the seller's clock is ahead is found out again when a person said yes, by whichever process signs then.
+#[tokio::test]
+async fn a_seller_whose_clock_is_ahead_is_paid_after_a_persons_yes_as_well() {
+    let shop = Shop::with("[approval]\nabove = { usd = \"0.005\" }\n").await;
+    shop.clock.advance_ms(200_000);
+    let host = shop.world.host().await;
+    let ask = shop.ask(TEXT, "I love it");
+    let told = host.fetch(ask.clone()).await;
+    assert_eq!(told.outcome(), "awaiting_approval", "{}", told.text());
+    assert!(host.close().await.success());
+    let (code, _, log) = shop.world.run(&["approve", told.purchase()]).await;
+    assert_eq!(code, 0, "{log}");
+    let told = shop.world.host().await.fetch(ask).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    assert_eq!((shop.transfers(), shop.signatures()), (1, 1));
+    shop.world.verify_money().await;
+}
+
 /// The wallet's balance is looked at before anything is signed.
 #[tokio::test]
 async fn a_wallet_that_holds_too_little_signs_nothing() {
@@ -84,16 +102,33 @@ async fn a_ledger_of_the_test_world_pays_nothing_on_a_main_chain() {
     let mut shop = Shop::open().await;
     assert_eq!(shop.world.host().await.fetch(shop.ask(TEXT, "x")).await.outcome(), "bought");
     shop.world.set_config("[evm.chains.base]\n");
+    // Among these offers there is one in real dollars, which a wallet on Base could pay.
+    shop.seller().set_mode(NtriqMode::OffersMore);
     let told = shop.world.host().await.fetch(shop.ask(TEXT, "y")).await;
     assert_eq!(told.outcome(), "refused", "{}", told.text());
+    let offers = told.facts()["offers"].as_array().expect("offers").clone();
+    let real: Vec<_> = offers.iter().filter(|o| o["price"] == "0.000001 usd" && o["rail"] == "eip3009").collect();
+    assert!(real.len() == 1 && real[0]["payable"] == false, "{offers:#?}");
+    assert!(real[0]["why"].as_str().is_some_and(|why| why.contains("world")), "{offers:#?}");
+    assert_eq!(shop.signatures(), 1, "nothing more was signed");
+    // The control: a ledger of its own has no such objection.
+    let mut fresh = Shop::open().await;
+    fresh.world.set_config("[evm.chains.base]\n");
+    fresh.seller().set_mode(NtriqMode::OffersMore);
+    let mut look = fresh.ask(TEXT, "y");
+    look["dry_run"] = true.into();
+    let quoted = fresh.world.host().await.fetch(look).await;
+    let payable = |o: &serde_json::Value| o["price"] == "0.000001 usd" && o["payable"] == true;
+    assert!(quoted.facts()["offers"].as_array().is_some_and(|all| all.iter().any(payable)), "{}", quoted.text());
     shop.world.set_config("[evm.chains.base]\n[evm.chains.base-sepolia]\n");
     let (code, _, log) = shop.world.run(&["balance"]).await;
     assert!(code != 0 && log.contains("world"), "{log}");
     assert_eq!(shop.transfers(), 1);
 }
 
-/// A buyer as many are: it signs anew on every 402.
-async fn naive(shop: &Shop, tries: u64) -> u64 {
+/// A buyer as many are: it signs anew on every 402, and remembers nothing from one time to the next; `salt` makes its
+/// nonces others. Gives what left its account, in units of USDC.
+pub async fn naive(shop: &Shop, tries: u64, salt: u8) -> u64 {
     let http = Client::new(Settings { allow_loopback: true, ..Settings::default() });
     let key = shop.world.sandbox.evm_key();
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(key.expose().trim_start_matches("0x").as_bytes());
@@ -120,7 +155,7 @@ async fn naive(shop: &Shop, tries: u64) -> u64 {
             value,
             valid_after: 0,
             valid_before: shop.clock.now_s() + 100,
-            nonce: [n as u8 + 1; 32],
+            nonce: [n as u8 + 1 + salt; 32],
         };
         payment = pin.payment(&serde_json::to_vec(&authorization.sign(&token, &key)).expect("json"));
     }
@@ -132,8 +167,8 @@ async fn naive(shop: &Shop, tries: u64) -> u64 {
 async fn a_buyer_that_signs_anew_on_every_402_pays_several_times() {
     let shop = Shop::open().await;
     shop.seller().set_mode(NtriqMode::ChallengesAfterMoving);
-    assert_eq!(naive(&shop, 4).await, 4 * CENT);
+    assert_eq!(naive(&shop, 4, 0).await, 4 * CENT);
     let shop = Shop::open().await;
     shop.seller().set_mode(NtriqMode::Open);
-    assert_eq!(naive(&shop, 4).await, CENT, "the honest case costs it no more");
+    assert_eq!(naive(&shop, 4, 0).await, CENT, "the honest case costs it no more");
 }

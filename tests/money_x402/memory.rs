@@ -4,6 +4,7 @@ use bursar::sandbox::NtriqMode;
 use serde_json::json;
 
 use crate::{
+    odd,
     shop::{CENT, Shop, TEXT},
     support::{Host, until, until_answered},
 };
@@ -114,5 +115,91 @@ async fn a_pending_settlement_at_a_remembered_price_is_not_paid_beside() {
     let told = host.fetch(shop.ask(TEXT, "one")).await;
     assert_eq!(told.outcome(), "pending", "{}", told.text());
     assert_eq!(shop.signatures(), 2, "one for each purchase");
+    shop.world.verify_money().await;
+}
+
+/// Whoever was shown two signatures can take both: together they stay within what the caller said, and within the limit of
+/// one purchase. The controls show that the seller really has both, and that they are paid where that is allowed.
+#[tokio::test]
+async fn what_moves_for_one_call_at_a_price_that_rose_never_exceeds_what_it_may_cost() {
+    let limit =
+        |most: &str| format!("[limits.ceiling]\nusd = {{ purchase = \"{most}\", session = \"1\", day = \"1\" }}\n");
+    let cases = [
+        ("", Some("0.03 usd"), "max_price 0.03 usd", 1),
+        (&limit("0.03"), None, "the limit of 0.03 usd a purchase", 1),
+        ("", Some("0.04 usd"), "", 4),
+        (&limit("0.04"), None, "", 4),
+    ];
+    for (config, max_price, why, cents) in cases {
+        let shop = Shop::with(config).await;
+        let host = shop.world.host().await;
+        buy(&shop, &host).await;
+        shop.seller().set_price(TEXT, 3 * CENT);
+        // It keeps what was signed at the old price, and asks more.
+        shop.seller().next(NtriqMode::KeepsAuthorization);
+        let mut ask = shop.ask(TEXT, "one");
+        if let Some(most) = max_price {
+            ask["max_price"] = most.into();
+        }
+        let told = host.fetch(ask).await;
+        let (outcome, held) = if cents == 1 { ("pending", 1) } else { ("bought", 1) };
+        assert_eq!(told.outcome(), outcome, "{config}{max_price:?}: {}", told.text());
+        assert!(cents == 4 || told.say().contains(why) && told.say().contains("0.04 usd together"), "{}", told.say());
+        assert_eq!(shop.held().await, held * CENT, "{config}{max_price:?}");
+        let taken = shop.seller().submit_kept();
+        assert!(taken.len() == 1 && taken[0].is_ok(), "the seller takes the first as well: {taken:?}");
+        assert_eq!(shop.world.spent_units(), (1 + cents) * CENT, "{config}{max_price:?}");
+        shop.world.verify().await;
+    }
+}
+
+/// A price that was refused on the way is not remembered again: the next call asks for today's, and leaves no signature.
+#[tokio::test]
+async fn a_price_that_was_refused_is_not_remembered_again() {
+    let shop = Shop::open().await;
+    let host = shop.world.host().await;
+    buy(&shop, &host).await;
+    shop.seller().set_price(TEXT, 3 * CENT);
+    buy(&shop, &host).await;
+    assert_eq!((shop.world.spent_units(), shop.held().await), (4 * CENT, CENT));
+    let challenges = shop.seller().challenges();
+    buy(&shop, &host).await;
+    assert_eq!((shop.world.spent_units(), shop.held().await), (7 * CENT, CENT), "no second signature was left behind");
+    assert_eq!(shop.seller().challenges(), challenges + 1, "it was asked for its price");
+    buy(&shop, &host).await;
+    assert_eq!(shop.seller().challenges(), challenges + 1, "and that one is remembered");
+    assert_eq!(shop.world.spent_units(), 10 * CENT);
+    shop.world.verify_money().await;
+}
+
+/// A seller that puts something new into its terms each time gets today's terms around the same signature.
+#[tokio::test]
+async fn where_the_terms_vary_and_the_price_does_not_a_repeat_is_paid_with_its_one_signature() {
+    let shop = Shop::open().await;
+    let seller = odd::with_receipt_ids(&shop, CENT).await;
+    let host = shop.world.host().await;
+    for n in 1..=3 {
+        let told = host.fetch(json!({ "url": seller.url("/thing") })).await;
+        assert_eq!(told.outcome(), "bought", "{n}: {}", told.text());
+        until_answered(&shop.world, told.purchase()).await;
+        assert_eq!((shop.world.spent_units(), shop.held().await), (n * CENT, 0), "{n}");
+        assert_eq!(odd::nonces(&seller).len() as u64, n, "one signature for each purchase");
+        // Asked, paid; and from then on paid, refused with new terms, paid: two round trips either way.
+        assert_eq!(seller.hits().len() as u64, 2 * n, "{n}");
+    }
+    shop.world.verify_money().await;
+}
+
+/// H15: how far a seller's clock is ahead is remembered with its price.
+#[tokio::test]
+async fn a_seller_whose_clock_is_ahead_is_paid_at_a_remembered_price_as_well() {
+    let shop = Shop::open().await;
+    shop.clock.advance_ms(200_000);
+    let host = shop.world.host().await;
+    buy(&shop, &host).await;
+    let challenges = shop.seller().challenges();
+    buy(&shop, &host).await;
+    assert_eq!(shop.seller().challenges(), challenges, "in one round trip");
+    assert_eq!((shop.transfers(), shop.signatures(), shop.held().await), (2, 2, 0));
     shop.world.verify_money().await;
 }

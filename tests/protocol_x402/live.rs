@@ -136,3 +136,50 @@ fn a_captured_challenge_of_the_field_is_payable_on_base() {
     assert_eq!(sent["accepted"], page["decodedForReference"]["accepts"][0], "with the extra receiptId");
     assert_eq!(sent["resource"], page["decodedForReference"]["resource"]);
 }
+
+/// The headers of the specification's own examples (transports-v2/http.md): what asks, what pays, and both answers.
+const SPEC_ASKS: &str = "eyJ4NDAyVmVyc2lvbiI6MiwiZXJyb3IiOiJQQVlNRU5ULVNJR05BVFVSRSBoZWFkZXIgaXMgcmVxdWlyZWQiLCJyZXNvdXJjZSI6eyJ1cmwiOiJodHRwczovL2FwaS5leGFtcGxlLmNvbS9wcmVtaXVtLWRhdGEiLCJkZXNjcmlwdGlvbiI6IkFjY2VzcyB0byBwcmVtaXVtIG1hcmtldCBkYXRhIiwibWltZVR5cGUiOiJhcHBsaWNhdGlvbi9qc29uIn0sImFjY2VwdHMiOlt7InNjaGVtZSI6ImV4YWN0IiwibmV0d29yayI6ImVpcDE1NTo4NDUzMiIsImFtb3VudCI6IjEwMDAwIiwiYXNzZXQiOiIweDAzNkNiRDUzODQyYzU0MjY2MzRlNzkyOTU0MWVDMjMxOGYzZENGN2UiLCJwYXlUbyI6IjB4MjA5NjkzQmM2YWZjMEM1MzI4YkEzNkZhRjAzQzUxNEVGMzEyMjg3QyIsIm1heFRpbWVvdXRTZWNvbmRzIjo2MCwiZXh0cmEiOnsibmFtZSI6IlVTREMiLCJ2ZXJzaW9uIjoiMiJ9fV19";
+const SPEC_PAYS: &str = "eyJ4NDAyVmVyc2lvbiI6MiwicmVzb3VyY2UiOnsidXJsIjoiaHR0cHM6Ly9hcGkuZXhhbXBsZS5jb20vcHJlbWl1bS1kYXRhIiwiZGVzY3JpcHRpb24iOiJBY2Nlc3MgdG8gcHJlbWl1bSBtYXJrZXQgZGF0YSIsIm1pbWVUeXBlIjoiYXBwbGljYXRpb24vanNvbiJ9LCJhY2NlcHRlZCI6eyJzY2hlbWUiOiJleGFjdCIsIm5ldHdvcmsiOiJlaXAxNTU6ODQ1MzIiLCJhbW91bnQiOiIxMDAwMCIsImFzc2V0IjoiMHgwMzZDYkQ1Mzg0MmM1NDI2NjM0ZTc5Mjk1NDFlQzIzMThmM2RDRjdlIiwicGF5VG8iOiIweDIwOTY5M0JjNmFmYzBDNTMyOGJBMzZGYUYwM0M1MTRFRjMxMjI4N0MiLCJtYXhUaW1lb3V0U2Vjb25kcyI6NjAsImV4dHJhIjp7Im5hbWUiOiJVU0RDIiwidmVyc2lvbiI6IjIifX0sInBheWxvYWQiOnsic2lnbmF0dXJlIjoiMHgyZDZhNzU4OGQ2YWNjYTUwNWNiZjBkOWE0YTIyN2UwYzUyYzZjMzQwMDhjOGU4OTg2YTEyODMyNTk3NjQxNzM2MDhhMmNlNjQ5NjY0MmUzNzdkNmRhOGRiYmY1ODM2ZTliZDE1MDkyZjllY2FiMDVkZWQzZDYyOTNhZjE0OGI1NzFjIiwiYXV0aG9yaXphdGlvbiI6eyJmcm9tIjoiMHg4NTdiMDY1MTlFOTFlM0E1NDUzODc5MWJEYmIwRTIyMzczZTM2YjY2IiwidG8iOiIweDIwOTY5M0JjNmFmYzBDNTMyOGJBMzZGYUYwM0M1MTRFRjMxMjI4N0MiLCJ2YWx1ZSI6IjEwMDAwIiwidmFsaWRBZnRlciI6IjE3NDA2NzIwODkiLCJ2YWxpZEJlZm9yZSI6IjE3NDA2NzIxNTQiLCJub25jZSI6IjB4ZjM3NDY2MTNjMmQ5MjBiNWZkYWJjMDg1NmYyYWViMmQ0Zjg4ZWU2MDM3YjhjYzVkMDRhNzFhNDQ2MmYxMzQ4MCJ9fX0=";
+const SPEC_SETTLED: &str = "eyJzdWNjZXNzIjp0cnVlLCJ0cmFuc2FjdGlvbiI6IjB4MTIzNDU2Nzg5MGFiY2RlZjEyMzQ1Njc4OTBhYmNkZWYxMjM0NTY3ODkwYWJjZGVmMTIzNDU2Nzg5MGFiY2RlZiIsIm5ldHdvcmsiOiJlaXAxNTU6ODQ1MzIiLCJwYXllciI6IjB4ODU3YjA2NTE5RTkxZTNBNTQ1Mzg3OTFiRGJiMEUyMjM3M2UzNmI2NiJ9";
+const SPEC_FAILED: &str =
+    "eyJzdWNjZXNzIjpmYWxzZSwiZXJyb3JSZWFzb24iOiJpbnN1ZmZpY2llbnRfZnVuZHMiLCJuZXR3b3JrIjoiZWlwMTU1Ojg0NTMyIn0=";
+
+fn decoded(header: &str) -> Value {
+    serde_json::from_slice(&BASE64.decode(header.as_bytes()).unwrap()).unwrap()
+}
+
+/// The specification's demand is one offer, and what its example signed makes its example's payment, member by member.
+#[test]
+fn the_specifications_own_headers_are_read_and_written() {
+    let offer =
+        only(Answer::new(402).at("https://api.example.com/premium-data").raw("payment-required", SPEC_ASKS).read());
+    assert_eq!((codes(&offer), offer.remarks.len()), (vec![], 0), "{:?}", offer.objections);
+    assert_eq!((offer.price.unwrap().to_string().as_str(), offer.network.as_str()), ("0.01 usd", "eip155:84532"));
+    assert_eq!(offer.payee, "0x209693Bc6afc0C5328bA36FaF03C514EF312287C");
+    let (pin, theirs) = (pin(&offer), decoded(SPEC_PAYS));
+    assert_eq!(pin.transfer().unwrap().max_life_s, 60);
+    let signed = theirs["payload"].to_string().into_bytes();
+    let (name, _, ours) = paid(&pin, &signed);
+    assert_eq!(name, "payment-signature");
+    assert_eq!(serde_json::from_str::<Value>(&ours).unwrap(), theirs);
+    // Its signature is a true one: the token would take it.
+    let signed: bursar::evm::eip3009::Signed = serde_json::from_value(theirs["payload"].clone()).unwrap();
+    assert_eq!(signed.signer(&pin.transfer().unwrap().token), Some(signed.authorization.from));
+    // A payment of anything else is not made of it.
+    let mut other = theirs["payload"].clone();
+    other["authorization"]["value"] = "10001".into();
+    assert!(pin.payment(other.to_string().as_bytes()).is_none());
+}
+
+#[test]
+fn the_specifications_own_answers_are_told_apart() {
+    let pin = pin(&only(Answer::new(402).raw("payment-required", SPEC_ASKS).read()));
+    let settled = Answer::new(200).raw("payment-response", SPEC_SETTLED);
+    let receipt = pin.receipt(settled.seen()).unwrap();
+    assert!(receipt.settled);
+    assert_eq!(receipt.transaction.as_deref(), decoded(SPEC_SETTLED)["transaction"].as_str());
+    let failed = Answer::new(402).raw("payment-response", SPEC_FAILED);
+    let receipt = pin.receipt(failed.seen()).unwrap();
+    assert_eq!((receipt.settled, receipt.reason.as_str(), receipt.transaction), (false, "insufficient_funds", None));
+    assert_eq!(demand(failed.seen()), Some(Demand::SettleFailure));
+}

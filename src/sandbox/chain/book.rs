@@ -68,8 +68,10 @@ pub enum Revert {
 pub(in crate::sandbox) struct Mined {
     pub transaction: [u8; 32],
     pub block: Block,
-    /// `None` for one that reverted.
+    /// `None` for one that reverted, or that moved nothing.
     pub moved: Option<Moved>,
+    /// The payer and the nonce of an authorization that its payer took back.
+    pub canceled: Option<(Address, [u8; 32])>,
 }
 
 /// Money that changed hands.
@@ -181,7 +183,7 @@ impl Book {
         carried: &Carried,
     ) -> Result<Transfer, Revert> {
         if let Err(revert) = self.check(token, head, carried) {
-            self.mined.push(Mined { transaction, block: head, moved: None });
+            self.mined.push(Mined { transaction, block: head, moved: None, canceled: None });
             return Err(revert);
         }
         let (from, nonce) = (carried.payer(), carried.nonce());
@@ -197,6 +199,17 @@ impl Book {
         };
         self.shift(head, transaction, Moved { from, to, value, nonce: Some(nonce), by_permit });
         Ok(Transfer { from, to, value, nonce, transaction, block: head })
+    }
+
+    /// Takes an authorization back, as its payer does with a transaction of theirs; `false` when its nonce was used.
+    pub fn cancel(&mut self, block: Block, payer: Address, nonce: [u8; 32]) -> bool {
+        if self.is_used(&payer, &nonce) {
+            return false;
+        }
+        self.used.insert((payer, nonce), block);
+        let transaction = self.new_hash(b"cancel");
+        self.mined.push(Mined { transaction, block, moved: None, canceled: Some((payer, nonce)) });
+        true
     }
 
     pub fn transfers(&self) -> Vec<Transfer> {
@@ -225,6 +238,6 @@ impl Book {
         }
         let held = self.balances.entry(moved.to).or_default();
         *held = held.saturating_add(moved.value);
-        self.mined.push(Mined { transaction, block, moved: Some(moved) });
+        self.mined.push(Mined { transaction, block, moved: Some(moved), canceled: None });
     }
 }

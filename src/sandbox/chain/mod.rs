@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use block::Block;
-pub(super) use book::Mined;
+pub(super) use book::{Mined, Moved};
 pub use book::{Revert, Transfer};
 pub use carried::Carried;
 pub use rpc::{ChainRpc, RpcMode};
@@ -100,6 +100,13 @@ impl PlayChain {
     /// Whether this payer's nonce was used.
     pub fn authorization_state(&self, payer: &Address, nonce: &[u8; 32]) -> bool {
         lock(&self.0.book).is_used(payer, nonce)
+    }
+
+    /// Takes an authorization back before it was used, as its payer may; `false` when it was used already.
+    pub fn cancel_authorization(&self, payer: Address, nonce: [u8; 32]) -> bool {
+        let book = &mut *lock(&self.0.book);
+        let head = self.head_of(book);
+        book.cancel(head, payer, nonce)
     }
 
     /// Lets Permit2 take so many units from an account, as its owner does with a transaction of theirs.

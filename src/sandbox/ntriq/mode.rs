@@ -44,7 +44,7 @@ pub enum NtriqMode {
     FailsSettleFirst(u32),
     /// 402 and a new challenge, without a receipt, as if nothing had been paid. *Moved.*
     ChallengesAfterMoving,
-    /// 402 and a new challenge; the authorization is kept, and [`Ntriq::submit_kept`](super::Ntriq::submit_kept) carries
+    /// 402 and a new challenge; the authorization is kept, whatever price it was signed for, and [`Ntriq::submit_kept`](super::Ntriq::submit_kept) carries
     /// it to the chain later. *Not moved yet.*
     KeepsAuthorization,
     /// 200 without a receipt.
@@ -82,6 +82,8 @@ pub enum NtriqMode {
     GatewayDomain,
     /// Four ways to pay that most buyers cannot take stand before the one they can.
     OffersMore,
+    /// It writes its addresses in odd case and adds a key of its own, and wants its terms back to the letter.
+    Recases,
     /// Its challenge is longer by this many bytes than it need be.
     HugeChallenge(usize),
 

@@ -5,6 +5,7 @@ use data_encoding::BASE64_NOPAD;
 use serde_json::Value;
 
 use super::terms::Terms;
+use crate::evm::eip3009::Signed;
 
 /// The header in which version 2 pays.
 pub(super) const V2: &str = "payment-signature";
@@ -34,6 +35,12 @@ pub(super) fn is_there(headers: &HeaderMap) -> bool {
 pub(super) fn decode(text: &str) -> Option<Value> {
     let plain = text.trim().trim_end_matches('=').replace('-', "+").replace('_', "/");
     serde_json::from_slice(&BASE64_NOPAD.decode(plain.as_bytes()).ok()?).ok()
+}
+
+/// The authorization in a payment header, whatever terms it was signed for: a thief needs no more.
+pub(super) fn signed_in(headers: &HeaderMap) -> Option<Signed> {
+    let shown = headers.get(V2).or_else(|| headers.get(V1))?.to_str().ok()?;
+    serde_json::from_value(decode(shown)?["payload"].clone()).ok()
 }
 
 impl Payment {

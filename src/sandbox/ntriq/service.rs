@@ -191,7 +191,12 @@ impl Service {
         }
         match Payment::read(&headers, &terms) {
             Ok(payment) => self.sell(Sale { terms, payment, body }).await,
-            Err(payment::NoPayment(why)) => terms.challenge(why).into(),
+            Err(payment::NoPayment(why)) => {
+                if terms.mode == NtriqMode::KeepsAuthorization {
+                    lock(&self.kept).extend(payment::signed_in(&headers).map(Carried::from));
+                }
+                terms.challenge(why).into()
+            }
         }
     }
 
@@ -211,7 +216,7 @@ impl Service {
                 "https://api.example.com".clone_into(&mut base);
                 true
             }
-            NtriqMode::GatewayDomain | NtriqMode::OffersMore | NtriqMode::HugeChallenge(_) => true,
+            NtriqMode::GatewayDomain | NtriqMode::OffersMore | NtriqMode::Recases | NtriqMode::HugeChallenge(_) => true,
             _ => false,
         };
         if bent {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::payment;
 use crate::{
-    evm::{Address, eip3009::Signed},
+    evm::Address,
     sandbox::{
         SandboxError,
         chain::{self, PlayChain},
@@ -85,10 +85,7 @@ async fn answer(State(stranger): State<Stranger>, uri: Uri, headers: HeaderMap) 
             lock(&host.seen).push((name.to_owned(), value));
         }
     }
-    let shown = headers.get(payment::V2).or_else(|| headers.get(payment::V1)).and_then(|v| v.to_str().ok());
-    let signed = shown.and_then(payment::decode);
-    let signed = signed.and_then(|all| serde_json::from_value::<Signed>(all["payload"].clone()).ok());
-    match signed {
+    match payment::signed_in(&headers) {
         Some(signed) => {
             let taken = host.chain.transfer_with_authorization(&signed).is_ok();
             Json(json!({"status": "ok", "taken": taken})).into_response()

@@ -105,10 +105,16 @@ impl Terms {
 
     fn v2(&self) -> Value {
         let scheme = if self.means == Means::UpTo { "upto" } else { "exact" };
-        json!({
+        let mut way = json!({
             "scheme": scheme, "network": chain::CAIP2, "amount": self.units.to_string(),
             "asset": self.token.address, "payTo": self.pay_to, "maxTimeoutSeconds": 300, "extra": self.extra(),
-        })
+        });
+        if self.mode == NtriqMode::Recases {
+            way["asset"] = self.token.address.to_string().to_lowercase().into();
+            way["payTo"] = self.pay_to.to_string().to_uppercase().replacen("0X", "0x", 1).into();
+            way["Note"] = "MiXeD".into();
+        }
+        way
     }
 
     fn v1(&self) -> Value {

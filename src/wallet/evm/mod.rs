@@ -179,8 +179,9 @@ impl EvmWallet {
                 Ok(true) => {
                     return Err(WalletError::Said {
                         code: "BOUGHT_BEFORE".into(),
-                        message: "the chain says that this very purchase was paid before, so it is not paid again \
-                                  (was the ledger lost or restored?)"
+                        message: "the chain says that this very purchase was paid before, or taken back, so it is not \
+                                  paid again (was the ledger lost or restored?). To buy it anew, call with an \
+                                  idempotency_key of your own that was never used"
                             .into(),
                     });
                 }
@@ -281,6 +282,7 @@ impl EvmWallet {
         };
         match said {
             Said::Used { transaction, taken } => LookSaid::OnChain { transaction, taken },
+            Said::Canceled => LookSaid::Void,
             Said::Unused { at_s } if at_s >= until.saturating_add(MARGIN_S) => LookSaid::Void,
             Said::Unused { .. } => LookSaid::NotFound,
             Said::Nothing { why } => cannot(why),

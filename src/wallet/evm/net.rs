@@ -59,8 +59,10 @@ pub(super) enum Kept {
 /// What the nodes say of an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// It was used (or cancelled, which takes the same key): one node is enough to say so.
+    /// It was used, or nobody knows otherwise of a nonce that is taken: one node is enough to say so.
     Used { transaction: Option<String>, taken: Option<u64> },
+    /// Its payer took it back before anybody used it, so that nobody can any more.
+    Canceled,
     /// It had not been used by this time, in unix seconds: the latest at which a node knows that.
     Unused { at_s: u64 },
     /// No node told.
@@ -151,7 +153,11 @@ impl Net {
         }
         if !used.is_empty() {
             return match nonce.kept {
-                Kept::ByToken => Said::Used { transaction: transaction(&used, nonce).await, taken: None },
+                // Taken is a nonce that was used, and one that was cancelled: only the events tell which.
+                Kept::ByToken => match transaction(&used, nonce, USED).await {
+                    None if transaction(&used, nonce, CANCELED).await.is_some() => Said::Canceled,
+                    found => Said::Used { transaction: found, taken: None },
+                },
                 Kept::ByPermit2 { to, most } => {
                     let found = permit::found(&used, nonce, to, most).await;
                     Said::Used { transaction: found.as_ref().and_then(|f| f.0.clone()), taken: found.map(|f| f.1) }
@@ -275,9 +281,13 @@ pub(super) async fn state(rpc: &Rpc, nonce: &Nonce, block: &str) -> Result<bool,
     }
 }
 
-/// The transaction that used a nonce, as the first node tells that finds it among the last blocks.
-async fn transaction(nodes: &[(&Rpc, Block)], nonce: &Nonce) -> Option<String> {
-    let topics = [keccak256(b"AuthorizationUsed(address,bytes32)"), nonce.from.word(), nonce.nonce];
+/// The events by which a token tells that a nonce is taken (EIP-3009).
+const USED: &[u8] = b"AuthorizationUsed(address,bytes32)";
+const CANCELED: &[u8] = b"AuthorizationCanceled(address,bytes32)";
+
+/// The transaction that took a nonce with this event, as the first node tells that finds it among the last blocks.
+async fn transaction(nodes: &[(&Rpc, Block)], nonce: &Nonce, event: &[u8]) -> Option<String> {
+    let topics = [keccak256(event), nonce.from.word(), nonce.nonce];
     let until = Instant::now() + ABOUT_ONE;
     for (rpc, head) in nodes {
         let mut to = head.number;

@@ -39,7 +39,8 @@ export function makePurse(rpc, key, name, more = '') {
   writeFileSync(`${home}/evm.key`, `${key}\n`, { mode: 0o600 });
   const env = { BURSAR_HOME: home, BURSAR_ALLOW_LOOPBACK: '1', PATH: process.env.PATH };
   return {
-    serve: (more = {}) => serve({ ...env, ...more }),
+    // `binary`: another build of it than the one that is tried.
+    serve: (more = {}, binary = process.env.PEER_BURSAR) => serve({ ...env, ...more }, binary),
     // What a person reads afterwards, all sessions of it.
     async audit() {
       const { stdout } = await run(process.env.PEER_BURSAR, ['audit', '--all', '--json'], { env, maxBuffer: 1 << 26 });
@@ -51,8 +52,8 @@ export function makePurse(rpc, key, name, more = '') {
   };
 }
 
-async function serve(env) {
-  const server = spawn(process.env.PEER_BURSAR, ['serve'], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+async function serve(env, binary) {
+  const server = spawn(binary, ['serve'], { env, stdio: ['pipe', 'pipe', 'pipe'] });
   let log = '';
   server.stderr.on('data', (data) => { log = (log + data).slice(-20_000); });
   server.stdin.on('error', () => {});

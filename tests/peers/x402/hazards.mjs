@@ -20,6 +20,7 @@ const cases = (lab) => {
     { name: 'handler 500 after an upfront charge', at: `${v2}/upfront-broken/`, rows: '6', twice: true },
     { name: 'upfront', at: `${v2}/upfront/`, rows: '6' },
     { name: 'resource of another name', at: `${v2}/mismatch/`, rows: '24 25' },
+    { name: 're-cased accepted', at: `${v2}/recased/`, rows: '18', bought: true },
     { name: 'price raised after the quote', at: `${v2}/moving-price/`, rows: '11', most: 0 },
     { name: 'payee changed after the quote', at: `${v2}/moving-payee/`, rows: '11', most: 0 },
     { name: 'clock an hour behind', at: `${lab.proxies['express-v2']}/item/skew-`, rows: '15 16' },
@@ -138,6 +139,7 @@ export async function hazards(lab, key, address, theirs) {
       assert.ok(put1.sum <= CENT, `${put1.sum} moved for an offer of ${CENT}`);
       agree(books, put1.sum);
       if (put1.outcomes.endsWith('bought')) assert.equal(books.paid, put1.sum);
+      if (one.bought) assert.equal(put1.outcomes, 'bought');
       if (one.identifier) assert.ok(put1.identifiers >= 1, 'no payment-identifier was sent');
     });
   }
@@ -167,16 +169,24 @@ export async function hazards(lab, key, address, theirs) {
     assert.ok(raced.count <= 10, `10 purchases moved the money ${raced.count} times`);
     assert.ok(books.count >= 2 && books.count <= 10, `there are ${books.count} purchases`);
     agree(books, raced.sum);
+    // What is not delivered by then waits for the chain's last word, as in the ledger of each case above.
+    const delivered = [...first, ...second].filter(({ outcome }) => DONE.includes(outcome)).length;
+    assert.equal(delivered, 10, `after the second time ${delivered} of 10 were delivered`);
+    assert.equal(books.paid, raced.sum, `booked ${books.paid}, moved ${raced.sum}`);
+    assert.equal(books.held, 0);
   });
 
   // The process is killed while the seller has the payment, and at each place of an x402 purchase that a debug build
-  // knows. A new one is then asked for the same. Each of them is alone with the ledger for its purchase.
-  const points = ['before_w1', 'after_w1', 'before_pay', 'after_pay', 'after_w2', 'after_w3'];
+  // knows (PEER_BURSAR_DEBUG). A new one is then asked for the same. Each of them is alone with the ledger for its
+  // purchase.
+  const debug = process.env.PEER_BURSAR_DEBUG;
+  const points = debug ? ['before_w1', 'after_w1', 'before_pay', 'after_pay', 'after_w2', 'after_w3'] : [];
+  if (!debug) console.log('SKIPPED peer x402 (kill points only): there is no debug build of bursar (PEER_BURSAR_DEBUG)');
   for (const [i, point] of [undefined, ...points].entries()) {
     const url = `${point ? lab.servers['express-v2'] : lab.proxies['express-v2']}/item/pause-killed${i}`;
     const since = (await lab.chain(address)).transfers.length;
     const own = purse(`killed${i}`);
-    const doomed = await own.serve(point ? { BURSAR_KILL_POINT: point } : {});
+    const doomed = await own.serve(point ? { BURSAR_KILL_POINT: point } : {}, point ? debug : undefined);
     const { pause } = await lab.spoiled();
     let answered = false;
     const asked = doomed.fetchPaid({ url }).catch(() => ({ outcome: 'killed' })).finally(() => { answered = true; });
@@ -188,7 +198,7 @@ export async function hazards(lab, key, address, theirs) {
     await doomed.kill();
     const name = `killed ${point ?? 'while the seller has the payment'}`;
     if (outcome !== 'killed') {
-      console.log(`x402: ${name}: ${outcome}; only a debug build dies there`);
+      wrong.push(`${name}: it did not die there but answered ${outcome}`);
       continue;
     }
     const heir = await own.serve();

@@ -88,6 +88,8 @@ const routes = {
   'GET /redirect/paid/:n': offer('$0.01'),
   'GET /moving-price/:n': offer((context) => (paying(context) ? '$0.02' : '$0.01')),
   'GET /moving-payee/:n': offer('$0.01', { payTo: (context) => (paying(context) ? LAB_OTHER_PAYEE : LAB_PAY_TO) }),
+  // Odd case and a key that nobody knows: this middleware compares what comes back with what it sent.
+  'GET /recased/:n': offer('$0.01', { payTo: LAB_PAY_TO.toLowerCase(), extra: { Note: 'MiXeD' } }),
   'GET /mismatch/:n': { ...offer('$0.01'), resource: 'https://elsewhere.example/another/thing' },
   'GET /upfront/:n': offer('$0.01', { extra: { paymentFlow: 'upfront' } }),
   'GET /upfront-broken/:n': offer('$0.01', { extra: { paymentFlow: 'upfront' } }),

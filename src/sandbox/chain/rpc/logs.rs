@@ -1,4 +1,4 @@
-//! `eth_getLogs`: the token's events, `Transfer` and `AuthorizationUsed`.
+//! `eth_getLogs`: the token's events, `Transfer`, `AuthorizationUsed` and `AuthorizationCanceled`.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     evm::{hex, keccak256, word},
-    sandbox::chain::{Mined, PlayChain},
+    sandbox::chain::{Mined, Moved, PlayChain},
 };
 
 pub(super) fn perform(chain: &PlayChain, mode: &RpcMode, filter: &Value) -> Result<Value, Fault> {
@@ -33,15 +33,15 @@ pub(super) fn perform(chain: &PlayChain, mode: &RpcMode, filter: &Value) -> Resu
 
 /// What one transaction told the world.
 pub(super) fn of(chain: &PlayChain, mined: &Mined) -> Vec<Value> {
-    let Some(moved) = &mined.moved else { return Vec::new() };
     let topic = |signature: &str| keccak256(signature.as_bytes());
     let mut told = Vec::new();
-    if let Some(nonce) = moved.nonce.filter(|_| !moved.by_permit) {
-        let topics = vec![topic("AuthorizationUsed(address,bytes32)"), moved.from.word(), nonce];
+    if let Some((payer, nonce)) = mined.canceled {
+        let topics = vec![topic("AuthorizationCanceled(address,bytes32)"), payer.word(), nonce];
         told.push((topics, Vec::new()));
     }
-    let topics = vec![topic("Transfer(address,address,uint256)"), moved.from.word(), moved.to.word()];
-    told.push((topics, word(moved.value).to_vec()));
+    if let Some(moved) = &mined.moved {
+        events(moved, &topic, &mut told);
+    }
     let log = |(index, (topics, data)): (usize, (Vec<[u8; 32]>, Vec<u8>))| {
         let topics: Vec<String> = topics.iter().map(|t| hex(t)).collect();
         json!({
@@ -57,6 +57,16 @@ pub(super) fn of(chain: &PlayChain, mined: &Mined) -> Vec<Value> {
         })
     };
     told.into_iter().enumerate().map(log).collect()
+}
+
+/// What the token told of money that moved: topics and data, in the order in which it tells.
+fn events(moved: &Moved, topic: &dyn Fn(&str) -> [u8; 32], told: &mut Vec<(Vec<[u8; 32]>, Vec<u8>)>) {
+    if let Some(nonce) = moved.nonce.filter(|_| !moved.by_permit) {
+        let topics = vec![topic("AuthorizationUsed(address,bytes32)"), moved.from.word(), nonce];
+        told.push((topics, Vec::new()));
+    }
+    let topics = vec![topic("Transfer(address,address,uint256)"), moved.from.word(), moved.to.word()];
+    told.push((topics, word(moved.value).to_vec()));
 }
 
 fn wanted(filter: &Value, log: &Value) -> bool {

@@ -146,7 +146,7 @@ fn receipt(chain: &PlayChain, mined: &Mined) -> Value {
         "blockHash": hex(&mined.block.hash()),
         "blockNumber": quantity(mined.block.number),
         "to": chain.token().address,
-        "status": if mined.moved.is_some() { "0x1" } else { "0x0" },
+        "status": if mined.moved.is_some() || mined.canceled.is_some() { "0x1" } else { "0x0" },
         "gasUsed": quantity(86_000),
         "logs": logs::of(chain, mined),
     })
