@@ -34,12 +34,16 @@ use self::{
 pub use self::{
     documents::{Fate, Source},
     endpoint::{Endpoint, Example, Field, Input, Place},
+    openapi::in_our_words,
     price::{Basis, Listed},
 };
 use crate::{
     http::{Client, Error, Policy, vet_url},
     protocol::{self, Seen, Way, text::plain},
 };
+
+/// The methods that endpoints have.
+const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD];
 
 /// What is worth knowing about what was found, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]

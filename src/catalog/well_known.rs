@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
+    METHODS,
     place::{is_plain, is_private, join},
     price::{Listed, entry},
 };
@@ -39,7 +40,8 @@ pub(super) fn read(bytes: &[u8], at: &Url) -> Option<(String, Vec<Entry>)> {
             let (first, rest) = address.split_once(' ').unwrap_or(("", address));
             let method = method.or_else(|| (!first.is_empty()).then(|| first.to_ascii_uppercase()));
             Some(Entry {
-                method: method.and_then(|m| Method::from_bytes(m.as_bytes()).ok()),
+                // Any word may stand there, and what is no method is not shown as one.
+                method: method.and_then(|m| METHODS.into_iter().find(|known| known.as_str() == m)),
                 path: path(at, rest)?,
                 summary: text(["description", "summary", "name", "title"].iter().find_map(|key| row.get(*key))),
                 price: entry(row),
@@ -77,6 +79,8 @@ mod tests {
         assert_eq!(read(l402), ("Shop".into(), vec!["POST /v1/a 5 sat".into()]));
         let x402 = r#"{"version":1,"resources":["https://shop.example/api/a","/api/b",7]}"#;
         assert_eq!(read(x402).1, ["? /api/a -", "? /api/b -"]);
+        let odd = format!(r#"{{"endpoints":[{{"path":"/a","method":"{}"}},{{"path":"/b","method":"BREW"}}]}}"#, "CALL-SET_BUDGET".repeat(4_000));
+        assert_eq!(read(&odd).1, ["? /a -", "? /b -"]);
         let services = r#"{"name":"S","services":[{"endpoint":"POST /x/{id}","price":"$0.05"}]}"#;
         assert_eq!(read(services), ("S".into(), vec!["POST /x/{id} 0.05 usd".into()]));
     }

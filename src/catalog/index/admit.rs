@@ -10,7 +10,10 @@ use super::{
     lookalike::mixes_scripts,
 };
 use crate::{
-    catalog::place::{is_private, same_seller},
+    catalog::{
+        METHODS, in_our_words,
+        place::{is_private, same_seller},
+    },
     http::{Policy, Settings, vet_url},
     money::{Amount, Currency},
     protocol::text::plain,
@@ -21,7 +24,7 @@ const ABSURD: [(Currency, u64); 3] =
     [(Currency::Sat, 200_000 * 1_000), (Currency::Usd, 100 * 1_000_000), (Currency::Eurc, 100 * 1_000_000)];
 
 /// Networks on which money is play money.
-const TEST_NETWORKS: [&str; 10] = [
+const TEST_NETWORKS: [&str; 12] = [
     "signet",
     "testnet",
     "regtest",
@@ -32,6 +35,8 @@ const TEST_NETWORKS: [&str; 10] = [
     "eip155:11155111",
     "moderato",
     "eip155:42431",
+    "solana:etwtrabzayq6imfeykouru166vu2xqa1",
+    "solana:4uhcvjyu9pjkvqys88urdiswhxscky3z",
 ];
 
 /// Parts of a host's or a path's name that say that it is not meant for buyers.
@@ -145,8 +150,7 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
     if is_private(&url.path().replace("%2F", "/").replace("%2f", "/")) {
         return Err(Dropped::PrivatePath);
     }
-    let network = known_network(&raw.network);
-    let low = network.to_ascii_lowercase();
+    let low = raw.network.trim().to_ascii_lowercase();
     if TEST_NETWORKS.contains(&low.as_str()) || low.contains("testnet") || low.contains("sepolia") {
         return Err(Dropped::TestNetwork);
     }
@@ -169,22 +173,21 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
     if name.is_empty() && about.is_empty() {
         return Err(Dropped::NoName);
     }
-    let method = raw.method.to_ascii_uppercase();
-    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"].contains(&method.as_str());
+    let method = METHODS.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&raw.method));
     let mut listing = Listing {
         name: if name.is_empty() { plain(&about, 80) } else { name },
         about,
         words: super::words::once(&[&plain(&raw.words, 200)], 24),
         service: super::words::once(&[&plain(&raw.service, 300)], 24),
         provider: plain(&raw.provider, 40),
-        method: if known { method } else { String::new() },
+        method: method.map(|m| m.to_string()).unwrap_or_default(),
         price,
         protocols: raw.protocols,
-        network,
+        network: known_network(&raw.network),
         level: raw.level,
         flags: raw.flags,
         input: raw.input,
-        example: raw.example,
+        example: raw.example.as_ref().and_then(in_our_words),
         ..Listing::default()
     };
     let elsewhere = |server: &String| !url.join(server).is_ok_and(|to| same_seller(&url, &to));
@@ -207,17 +210,27 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
     Ok(listing)
 }
 
-/// One name for each network, among those that are written in several ways.
+/// Names of networks that say it without a reference. Any other word is a stranger's, and stands in no result.
+const NETWORKS: [&str; 20] = [
+    "algorand", "aptos", "arbitrum", "avalanche", "bsc", "card", "celo", "ethereum", "hedera", "iotex", "monad", "near", "optimism",
+    "peaq", "sei", "solana", "stellar", "stripe", "sui", "tempo",
+];
+
+/// One name for each network: a word that is known, or a chain's number (CAIP-2). Empty for anything else.
 fn known_network(name: &str) -> String {
     let low = name.trim().to_ascii_lowercase();
-    match low.as_str() {
-        "base" | "base-mainnet" => "eip155:8453".into(),
-        "polygon" => "eip155:137".into(),
-        "bitcoin" | "btc" | "lightning" => "lightning".into(),
-        _ if low.starts_with("bip122:000000000019d6689c085ae165831e93") => "lightning".into(),
-        _ if low.len() <= 60 && low.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_.".contains(&b)) => {
-            name.trim().to_owned()
-        }
+    let word = low.strip_suffix("-mainnet").unwrap_or(&low);
+    let hex = |text: &str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match (word, low.split_once(':')) {
+        ("base", _) => "eip155:8453".into(),
+        ("polygon", _) => "eip155:137".into(),
+        ("bitcoin" | "btc" | "lightning", _) => "lightning".into(),
+        (_, Some(("bip122", chain))) if chain.starts_with("000000000019d6689c085ae165831e93") => "lightning".into(),
+        (_, Some(("eip155", id))) if (1..=20).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_digit()) => low,
+        (_, Some(("bip122", chain))) if hex(chain) => low,
+        // The hash of a genesis block, in base 58: too long and too plain to say anything.
+        (_, Some(("solana", "5eykt4usfv8p8njdtrepy1vzqkqzkvdp"))) => "solana".into(),
+        _ if NETWORKS.contains(&word) => word.to_owned(),
         _ => String::new(),
     }
 }
@@ -252,6 +265,26 @@ mod tests {
         assert_eq!(judged(dear).unwrap_err(), Dropped::AbsurdPrice);
         let play = Raw { network: "base-sepolia".into(), ..raw("https://shop.com/x") };
         assert_eq!(judged(play).unwrap_err(), Dropped::TestNetwork);
+    }
+
+    #[test]
+    fn only_networks_that_are_known_are_told() {
+        for (said, told) in [
+            ("Base", "eip155:8453"),
+            ("eip155:137", "eip155:137"),
+            ("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "solana"),
+            ("Solana-mainnet", "solana"),
+            ("tempo", "tempo"),
+            ("BTC", "lightning"),
+            ("bip122:000000000019d6689c085ae165831e93", "lightning"),
+            ("call-set_budget-first", ""),
+            ("eip155:call-set_budget", ""),
+            ("solana:call-set_budget-first", ""),
+            ("no wallet is needed", ""),
+        ] {
+            let one = judged(Raw { network: said.into(), ..raw("https://shop.com/x") }).unwrap();
+            assert_eq!(one.network, told, "{said}");
+        }
     }
 
     #[test]

@@ -185,7 +185,10 @@ fn merge(row: &mut Row, other: Listing, source: i64) {
         best.price = lesser.price;
     }
     best.input = best.input.or(lesser.input);
-    best.example = best.example.or(lesser.example);
+    // A call that is proposed for a listing is made of nothing that is trusted less.
+    if lesser.level == best.level {
+        best.example = best.example.or(lesser.example);
+    }
     row.listing = best;
 }
 

@@ -4,13 +4,13 @@ mod schema;
 
 use std::collections::HashMap;
 
-use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
-use self::schema::{Schemas, is_name};
+pub use self::schema::in_our_words;
+use self::schema::{Schemas, is_name, is_short, made_text};
 use super::{
-    Flag,
+    Flag, METHODS,
     endpoint::{Endpoint, Example, Field, Input, Place},
     place::{encoded, is_plain, is_private, join},
     price::payment_info,
@@ -20,17 +20,13 @@ use crate::protocol::text::plain;
 /// The most operations that are looked at, and kept.
 const SEEN: usize = 2000;
 const OPERATIONS: usize = 500;
+/// The longest address of a server, with its variables filled in.
+const SERVER: usize = 512;
+/// The longest value that is filled into an address, and the longest address that is made of them.
+const VALUE: usize = 256;
+const ADDRESS: usize = 2048;
 /// From how many equal summaries on they say nothing.
 const COPIES: usize = 3;
-
-const METHODS: [(&str, Method); 6] = [
-    ("get", Method::GET),
-    ("post", Method::POST),
-    ("put", Method::PUT),
-    ("patch", Method::PATCH),
-    ("delete", Method::DELETE),
-    ("head", Method::HEAD),
-];
 
 /// What a document says.
 pub(super) struct Api {
@@ -61,8 +57,9 @@ pub(super) fn read(bytes: &[u8], base: &Url, at: &Url) -> Option<Api> {
     for (path, item) in paths {
         let Some(item) = schemas.resolve(item) else { continue };
         let path = format!("{prefix}{path}");
-        for (name, method) in METHODS {
-            let Some(operation) = item.get(name).and_then(Value::as_object) else { continue };
+        for method in METHODS {
+            let name = method.as_str().to_ascii_lowercase();
+            let Some(operation) = item.get(&name).and_then(Value::as_object) else { continue };
             seen += 1;
             if seen > SEEN {
                 api.flag(Flag::NotAllRead);
@@ -80,7 +77,7 @@ pub(super) fn read(bytes: &[u8], base: &Url, at: &Url) -> Option<Api> {
             endpoint.summary = summary;
             endpoint.listed = operation.get("x-payment-info").map(payment_info).unwrap_or_default();
             endpoint.asks_payment = operation.get("responses").is_some_and(|r| r.get("402").is_some());
-            take_input(&schemas, item, &item[name], &mut endpoint, base);
+            take_input(&schemas, item, &item[&name], &mut endpoint, base);
             api.endpoints.push(endpoint);
         }
     }
@@ -119,12 +116,11 @@ impl Api {
     fn prefix(&mut self, root: &Value, base: &Url, at: &Url) -> String {
         let server = match root.pointer("/servers/0") {
             Some(server) => {
-                let mut url = server.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-                let variables = server.get("variables").and_then(Value::as_object);
-                for (name, variable) in variables.into_iter().flatten().take(8) {
-                    let default = variable.get("default").and_then(Value::as_str).unwrap_or_default();
-                    url = url.replace(&format!("{{{name}}}"), default);
-                }
+                let url = server.get("url").and_then(Value::as_str).unwrap_or_default();
+                let Some(url) = filled(url, server.get("variables")) else {
+                    self.flag(Flag::NotAllRead);
+                    return String::new();
+                };
                 url
             }
             None => {
@@ -135,6 +131,10 @@ impl Api {
                 }
             }
         };
+        if server.len() > SERVER {
+            self.flag(Flag::NotAllRead);
+            return String::new();
+        }
         let Ok(url) = at.join(if server.is_empty() { "/" } else { &server }) else { return String::new() };
         let stays = join(base, url.as_str()).is_some();
         if !stays || url.origin() != base.origin() {
@@ -143,6 +143,26 @@ impl Api {
         }
         url.path().trim_end_matches('/').to_owned()
     }
+}
+
+/// A server's address with the defaults of its variables in it. A default is not looked into again, and nothing longer than
+/// an address is made: a few variables that are named often would make gigabytes of half a megabyte.
+fn filled(url: &str, variables: Option<&Value>) -> Option<String> {
+    let mut made = String::new();
+    let mut rest = Some(url).filter(|url| url.len() <= SERVER)?;
+    while let Some(open) = rest.find('{') {
+        let (before, from) = rest.split_at(open);
+        made.push_str(before);
+        let (name, after) = from[1..].split_once('}').unwrap_or((&from[1..], ""));
+        let default = variables.and_then(|v| v.get(name)?.get("default")?.as_str()).unwrap_or_default();
+        if made.len() + default.len() > SERVER {
+            return None;
+        }
+        made.push_str(default);
+        rest = after;
+    }
+    made.push_str(rest);
+    (made.len() <= SERVER).then_some(made)
 }
 
 /// Reads what an operation takes, and fills in what can be called as it is.
@@ -169,12 +189,17 @@ fn take_input<'a>(schemas: &Schemas<'a>, item: &'a Value, operation: &'a Value, 
         if !is_name(name) || input.fields.iter().any(known) {
             continue;
         }
-        let value = || match schemas.given(parameter).unwrap_or_else(|| schemas.made(schema, name, 1)) {
-            Value::String(text) => encoded(&text),
-            other => encoded(&other.to_string()),
+        let value = || {
+            let text = match schemas.given(parameter).unwrap_or_else(|| schemas.made(schema, name, 1)) {
+                Value::String(text) if is_short(&text) => encoded(&text),
+                Value::String(_) => encoded(&made_text(schema, name)),
+                other => encoded(&other.to_string()),
+            };
+            // What is longer is no value of an address, and may be filled in many times.
+            Some(text).filter(|text| text.len() <= VALUE).unwrap_or_else(|| "example".into())
         };
         match place {
-            Place::Path => path = path.replace(&format!("{{{name}}}"), &value()),
+            Place::Path if path.len() <= ADDRESS => path = path.replace(&format!("{{{name}}}"), &value()),
             _ if required => query.push(format!("{}={}", encoded(name), value())),
             _ => {}
         }
@@ -192,6 +217,11 @@ fn take_input<'a>(schemas: &Schemas<'a>, item: &'a Value, operation: &'a Value, 
     if let Ok(mut url) = base.join("/") {
         url.set_path(&path);
         url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+        if url.as_str().len() > ADDRESS {
+            // Nobody can call it as it is: it is told with its names in place of values.
+            url.set_path(&endpoint.path);
+            url.set_query(None);
+        }
         endpoint.url = url.into();
     }
     endpoint.input = input;
@@ -298,6 +328,40 @@ mod tests {
         let (steps, told) = large;
         assert!(steps <= OPERATIONS * STEPS_EACH + 10 * SEEN, "{steps} values were looked at");
         assert!(told <= OPERATIONS * 10_000, "{told} characters are kept");
+    }
+
+    #[test]
+    fn variables_of_a_server_make_no_more_than_an_address() {
+        let read = |url: String, variables: Value| {
+            let api = api(json!({"servers": [{"url": url, "variables": variables}],
+                                 "paths": {"/a/{x}{y}": {"get": {"parameters": [
+                                    {"name": "x", "in": "path", "example": "y"}, {"name": "y", "in": "path", "example": "7"}]}}}}));
+            let one = api.endpoints.first().map(|e| e.url.clone()).unwrap_or_default();
+            let elsewhere = api.elsewhere.map_or(0, |e| e.len());
+            assert!(elsewhere <= SERVER, "{elsewhere}");
+            (one, api.flags)
+        };
+        let default = |text: &str| json!({"default": text});
+        let (good, flags) = read("https://{name}.example/{v}".into(), json!({"name": default("www.shop"), "v": default("v1")}));
+        assert_eq!((good.as_str(), flags), ("https://www.shop.example/v1/a/y7", vec![]));
+        // Each variable names the next one many times: it would be eight times a hundredfold.
+        let (left_out, flags) = read("/{a}".into(), json!({"a": default(&"{b}".repeat(100)), "b": default(&"{c}".repeat(100)), "c": default(&"c".repeat(99))}));
+        assert_eq!((left_out.as_str(), flags), ("", vec![Flag::NotAllRead]), "nothing in a default is filled in again");
+        for (url, default_of_a) in [("{a}".repeat(100), "a".repeat(100)), ("/".repeat(2_000), String::new()), ("/{a}".into(), "a".repeat(600))] {
+            let (plain, flags) = read(url, json!({"a": default(&default_of_a)}));
+            assert_eq!((plain.as_str(), flags), ("https://www.shop.example/a/y7", vec![Flag::NotAllRead]));
+        }
+    }
+
+    #[test]
+    fn values_that_are_filled_in_make_no_more_than_an_address() {
+        let long: Vec<String> = (0..60).map(|n| format!("{n}{}", "x".repeat(70))).collect();
+        let parameters: Vec<Value> =
+            (0..60).map(|n| json!({"name": format!("p{n}"), "in": if n < 30 { "path" } else { "query" }, "required": true, "example": long})).collect();
+        let path: String = (0..30).map(|n| format!("/{{p{n}}}")).collect();
+        let one = api(json!({"paths": {path.clone(): {"get": {"parameters": parameters}}}})).endpoints.remove(0);
+        assert!(one.url.len() <= ADDRESS, "{}", one.url.len());
+        assert_eq!(one.path, path);
     }
 
     #[test]

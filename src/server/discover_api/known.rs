@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::{
         Basis, Endpoint, Example, Field, Flag, Input, Listed, Place,
-        index::{Listing, SourceRow},
+        index::{Level, Listing, SourceRow},
     },
     purchase::{Caller, Purse},
 };
@@ -65,7 +65,9 @@ impl Known {
             let fields = input.properties.iter().map(field).collect();
             endpoint.input = Input { content_type: "application/json".into(), fields, more: 0 };
         }
-        if endpoint.example.as_ref().is_none_or(|e| !e.given)
+        // What a pack shows is known to work; what another catalogue shows is made of a stranger's.
+        let bundled = listing.level == Level::Bundled;
+        if endpoint.example.as_ref().is_none_or(|e| bundled && !e.given)
             && let Some(json) = &listing.example
         {
             endpoint.example = Some(Example { json: json.clone(), given: false });
@@ -80,6 +82,12 @@ impl Known {
         }
         if full.free_tier.is_none() && !listing.free.is_empty() {
             full.free_tier = Some(listing.free.clone());
+        }
+        if let (Level::Bundled, Some(json), Some(next)) = (listing.level, &listing.example, &mut output.next)
+            && let Some(proposed) = next.arguments.get_mut("json")
+            && full.example_unverified.as_ref() == Some(json)
+        {
+            *proposed = json.clone();
         }
         if listing.has("batch") {
             output.flag(Flag::Batch);

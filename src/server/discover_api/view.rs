@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    catalog::{Basis, Endpoint, Listed, Place},
+    catalog::{Basis, Endpoint, Listed, Place, in_our_words},
     money::Amount,
     protocol::text::clean,
     purchase::and_a_tenth,
@@ -161,7 +161,7 @@ impl Full {
     }
 }
 
-/// The next call to make, as it can be made. Values in it may be the seller's examples: put your own in their place.
+/// The next call to make, as it can be made. Values in it are stand-ins: put your own in their place.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Next {
     /// The tool.
@@ -184,8 +184,9 @@ impl Next {
         let mut arguments = Map::new();
         arguments.insert("url".into(), endpoint.url.clone().into());
         arguments.insert("method".into(), endpoint.method.as_str().into());
-        if let Some(example) = &endpoint.example {
-            arguments.insert("json".into(), example.json.clone());
+        // What a seller shows stands in `example_unverified`; a call that is proposed has its shape, and no word of it.
+        if let Some(json) = endpoint.example.as_ref().and_then(|example| in_our_words(&example.json)) {
+            arguments.insert("json".into(), json);
         }
         if let Some(most) = live.filter(|p| !p.is_zero()).and_then(and_a_tenth) {
             arguments.insert("max_price".into(), most.to_string().into());
