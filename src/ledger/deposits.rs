@@ -102,6 +102,8 @@ pub struct Deposit {
     pub used_ms: i64,
     /// Whether somebody asked for it to be closed.
     pub close_asked: bool,
+    /// The row of its credential.
+    pub credential: i64,
     /// What is shown to the seller, and where that stands (secret).
     pub session: Secret,
 }
@@ -141,7 +143,7 @@ const FAMILY: &str = "SELECT purchase_id FROM purchase WHERE purchase_id = ?1 OR
 
 const DEPOSIT: &str = "SELECT d.purchase_id, p.principal, p.origin, p.host, p.path, p.method, d.realm, i.payee, d.wallet,
     d.return_hash, d.return_until_s, d.state, d.used, d.closes_s, d.used_ms, d.close_asked_ms IS NOT NULL, i.currency,
-    c.body, (SELECT ifnull(sum(amount), 0) FROM credit WHERE purchase_id = d.purchase_id)
+    c.body, (SELECT ifnull(sum(amount), 0) FROM credit WHERE purchase_id = d.purchase_id), c.credential_id
     FROM deposit d JOIN purchase p USING(purchase_id) JOIN intent i ON i.purchase_id = d.purchase_id AND i.n = 0
     JOIN credential c ON c.purchase_id = d.purchase_id";
 
@@ -179,6 +181,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Deposit> {
         closes_s: row.get::<_, Option<i64>>(13)?.map(|s| s.max(0) as u64),
         used_ms: row.get(14)?,
         close_asked: row.get(15)?,
+        credential: row.get(19)?,
         session: Secret::new(String::from_utf8_lossy(&purchase::wire_of(&body))),
     })
 }

@@ -88,6 +88,10 @@ pub struct Standing {
     pub principal: String,
     /// The session.
     pub session: String,
+    /// The session's key, or empty.
+    pub session_key: String,
+    /// The most the caller was ready to pay.
+    pub max_price: Option<Amount>,
     /// Where it stands.
     pub state: State,
     /// Its idempotency key.
@@ -161,7 +165,8 @@ const STANDING: &str = "SELECT p.purchase_id, p.principal, p.session_id, p.state
     p.answered_ms, i.protocol, i.rail, i.network, i.payee, i.currency, i.amount, i.fee_cap,
     (SELECT sum(spent) FROM intent WHERE purchase_id = p.purchase_id),
     (SELECT sum(fee) FROM intent WHERE purchase_id = p.purchase_id),
-    i.liability_until_s, p.idem_key, p.generation, i.n FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
+    i.liability_until_s, p.idem_key, p.generation, i.n,
+    (SELECT key FROM session WHERE session_id = p.session_id), p.max_price FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
       AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)";
 
 fn text_error(column: usize, say: String) -> rusqlite::Error {
@@ -182,6 +187,8 @@ fn standing_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<Standing> {
         id: id.parse().map_err(|_| text_error(0, format!("bad id {id}")))?,
         principal: row.get(1)?,
         session: row.get(2)?,
+        session_key: row.get(31)?,
+        max_price: row.get::<_, String>(32)?.parse().ok(),
         state: State::from_name(&state).ok_or_else(|| text_error(3, format!("unknown state {state}")))?,
         request_hash: row.get(4)?,
         method: row.get(5)?,

@@ -98,6 +98,38 @@ impl Purse {
         None
     }
 
+    /// Chooses among the offers. A deposit is chosen only with an invoice of our own that the rest of it comes back to; where
+    /// the wallet makes none, the others are left.
+    async fn pick<'o>(&self, call: &Call, offers: &'o [Offer]) -> Result<Picked<'o>, No> {
+        let mut all = self.judge(call, offers).await?;
+        let origin = call.request.origin.to_string();
+        loop {
+            let mut judged = all.clone();
+            let weighed = self.weigh_sessions(&call.caller.principal, &origin, &mut judged).await?;
+            let Some((offer, why)) = choose::choose(&judged, &self.0.config.currency_order) else {
+                let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
+                let (code, say) = worst
+                    .filter_map(|(_, v)| v.as_ref().err())
+                    .next()
+                    .cloned()
+                    .unwrap_or(("not_payable", "no offer can be paid".into()));
+                return Err(No { code, say: with_advice(code, say) });
+            };
+            let Way::Pay(pin) = &offer.way else { return Err(No::new("not_payable", "the offer has no price")) };
+            let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
+            match self.returning(pin, &held.wallet).await {
+                Ok(pin) => {
+                    let why = weighed.map_or(why.clone(), |session| format!("{session}; {why}"));
+                    return Ok(Picked { offer, why, pin });
+                }
+                Err(no) => {
+                    let verdicts = all.iter_mut().filter(|(o, _)| std::ptr::eq(*o, offer));
+                    verdicts.for_each(|(_, verdict)| *verdict = Err((no.code, no.say.clone())));
+                }
+            }
+        }
+    }
+
     /// Chooses among the offers and has the wallet prepare what would be sent. Nothing leaves, nothing is written.
     pub(super) async fn want<'o>(
         &self,
@@ -106,30 +138,15 @@ impl Purse {
         place: Place,
         ahead_s: u64,
     ) -> Result<Wanted<'o>, No> {
-        let mut judged = self.judge(call, offers).await?;
-        let origin = call.request.origin.to_string();
-        let weighed = self.weigh_sessions(&call.caller.principal, &origin, &mut judged).await?;
-        let Some((offer, why)) = choose::choose(&judged, &self.0.config.currency_order) else {
-            let worst = judged.iter().filter(|(o, _)| !matches!(o.way, Way::Free { .. }));
-            let (code, say) = worst
-                .filter_map(|(_, v)| v.as_ref().err())
-                .next()
-                .cloned()
-                .unwrap_or(("not_payable", "no offer can be paid".into()));
-            return Err(No { code, say: with_advice(code, say) });
-        };
-        let why = weighed.map_or(why.clone(), |session| format!("{session}; {why}"));
+        let Picked { offer, why, pin } = self.pick(call, offers).await?;
         self.not_dearer_than_told(call, offer, offers)?;
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
         let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);
-        let (Some(price), Way::Pay(pin)) = (offer.price, &offer.way) else {
-            return Err(No::new("not_payable", "the offer has no price"));
-        };
-        let pin = &self.returning(pin, wallet).await?;
+        let Some(price) = offer.price else { return Err(No::new("not_payable", "the offer has no price")) };
         let fee_cap = pin.fee_cap().unwrap_or_else(|| wallet.fee_cap(price));
         let seed = seed(&call.caller.principal, &call.idem.key, place.generation, place.n);
         let now_s = self.0.clock.now_s();
-        let bill = bill_of(pin, fee_cap, seed, now_s + ahead_s)?;
+        let bill = bill_of(&pin, fee_cap, seed, now_s + ahead_s)?;
         self.doubt_failures().await?;
         let ask_a_person =
             self.0.config.approval_above.get(&price.currency()).is_some_and(|above| price.exceeds(*above));
@@ -151,7 +168,7 @@ impl Purse {
             fee_cap,
             liability_until: bill.liability_until(ask_a_person.then_some(now_s + APPROVAL_STANDS_S)),
             resend_until: prepared.as_ref().map_or(0, |p| p.resend_until),
-            pin: serde_json::to_vec(pin).map_err(|e| No::new("internal", e.to_string()))?,
+            pin: serde_json::to_vec(&pin).map_err(|e| No::new("internal", e.to_string()))?,
             wire: prepared.map(|p| p.wire).unwrap_or_default(),
         };
         Ok(Wanted { offer, why, intent, ask_a_person, world })
@@ -239,6 +256,14 @@ pub(super) struct Place {
     pub(super) purchase: PurchaseId,
     pub(super) n: u32,
     pub(super) generation: i64,
+}
+
+/// The offer that was chosen.
+struct Picked<'o> {
+    offer: &'o Offer,
+    why: String,
+    /// Its pin, and for a deposit the way back.
+    pin: Pin,
 }
 
 /// The offer that was chosen, and what would be written and sent for it.

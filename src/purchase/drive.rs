@@ -5,16 +5,16 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    Flight, No, Progress, Purse, Request, charge,
+    Flight, No, Progress, Purse, charge,
     fetch::Call,
     present,
-    quote::{asks, credential_of},
-    results::{Body, Results},
-    step::{Effect, Input, Known, REDEEM_TRIES, step},
+    results::Body,
+    session::is_of_session,
+    step::{Effect, Input, Known, step},
 };
 use crate::{
     config::Waits,
-    http::{self, Answer},
+    http::Answer,
     ledger::{Committed, Intent, LedgerError, Payment, PurchaseId, Standing, State},
     money::Amount,
     protocol::{Credential, Pin, Proof, Rail, Witness, World, l402},
@@ -33,6 +33,8 @@ pub(super) struct Ran {
     pub(super) paid: bool,
     /// What is worth saying of the payment, such as its transaction.
     pub(super) remark: String,
+    /// What top-ups of a deposit cost in this run, fees included.
+    pub(super) topped_up: Option<Amount>,
 }
 
 /// A proof on its way into the ledger.
@@ -59,13 +61,13 @@ pub(super) struct Run<'a> {
     pub(super) pin: Option<Pin>,
     fresh: bool,
     /// Whether the seller settles.
-    by_seller: bool,
+    pub(super) by_seller: bool,
     /// Whether real money is at stake: then doubts last at least as long as the design says.
     real: bool,
     refused: Option<String>,
     looks: u32,
     resent: bool,
-    redeems: u32,
+    pub(super) redeems: u32,
     absent_since_ms: Option<u64>,
     /// Whether the wallet said that it paid, without a proof; the ledger remembers it between runs.
     said_paid: bool,
@@ -86,7 +88,9 @@ pub(super) struct Run<'a> {
     pub(super) settled: Option<Settled>,
     pub(super) body: Option<Body>,
     paid: bool,
-    remark: String,
+    pub(super) remark: String,
+    /// What top-ups cost in this run, fees included.
+    pub(super) topped_up: Option<Amount>,
 }
 
 /// Keeps the exit waiting while a purchase is between W1 and its end.
@@ -152,6 +156,7 @@ impl Purse {
             body: None,
             paid: false,
             remark: String::new(),
+            topped_up: None,
         };
         let mut open = Some(Open::new(self, id));
         let mut input = Input::Go;
@@ -169,7 +174,7 @@ impl Purse {
             let effect = step(&run.known(&standing, wanted), &input);
             tracing::debug!(purchase = %id, state = %standing.state, ?effect, "step");
             if effect == Effect::Rest {
-                return Ok((standing, Ran { body: run.body, paid: run.paid, remark: run.remark }));
+                return Ok((standing, Ran { body: run.body, paid: run.paid, remark: run.remark, topped_up: run.topped_up }));
             }
             input = run.perform(&standing, effect, flight).await?;
         }
@@ -418,14 +423,25 @@ impl Run<'_> {
             spent: settled.spent.unwrap_or(self.intent.price),
             // Whoever settles pays for it, or the payer signed what it may cost at most: no more than that leaves.
             fee: if self.by_seller { Some(self.intent.fee_cap) } else { settled.fee },
-            opens_more: !self.by_seller,
+            // What a deposit opens is told by its session.
+            opens_more: !self.by_seller && !self.pin.as_ref().is_some_and(is_of_session),
             expires_s,
             wallet_id: self.intent.wallet.clone(),
+        };
+        let deposit = match (&self.pin, &settled.proof) {
+            (Some(pin), Proof::Preimage { hex }) if pin.session().is_some() => {
+                Some(self.purse.new_deposit(pin, &at.origin, hex)?)
+            }
+            _ => None,
         };
         let ledger = self.purse.ledger().await?;
         let mut tries = 0;
         loop {
-            match ledger.paid(at.id, payment.clone()).await {
+            let written = match &deposit {
+                Some(deposit) => ledger.paid_in(at.id, payment.clone(), deposit.clone()).await,
+                None => ledger.paid(at.id, payment.clone()).await,
+            };
+            match written {
                 Ok(_) => {
                     self.paid = true;
                     return Ok(());
@@ -438,68 +454,6 @@ impl Run<'_> {
                 Err(e) => return Err(e.into()),
             }
         }
-    }
-
-    /// Shows the seller what was bought: the same request, byte for byte, with the credential.
-    async fn redeem(&mut self, at: &Standing, flight: &watch::Sender<Flight>) -> Result<Input, No> {
-        let ledger = self.purse.ledger().await?;
-        let failed = |why: String| Input::SellerFailed { why, status: None, again: false };
-        let Some(request) = Request::from_bytes(&at.request) else {
-            return Ok(failed("the stored request cannot be read back".into()));
-        };
-        let credential = if self.by_seller {
-            self.payment()
-        } else {
-            credential_of(&self.intent.pin, &ledger.proof(at.id).await?.unwrap_or_default())
-        };
-        let Some(credential) = credential else {
-            return Ok(failed("what the wallet gave does not make a credential".into()));
-        };
-        // What was paid is shown even where the payment outlasted its challenge: the seller decides, by its own clock.
-        let ended = self.pin.as_ref().and_then(Pin::expires_at).is_some_and(|end| end <= self.purse.0.clock.now_s());
-        if ended && at.state == State::Undelivered {
-            return Ok(failed("the seller's challenge has ended, so that its proof is shown no more".into()));
-        }
-        kill_point("before_redeem");
-        let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {
-            Ok(answer) => answer,
-            Err(http::Error::Refused { say, .. }) => return Ok(failed(credential.hide(&say))),
-            Err(http::Error::Failed { sent, say }) => {
-                let why = credential.hide(&say);
-                return Ok(Input::SellerFailed { why, status: None, again: !sent || request.repeatable() });
-            }
-        };
-        kill_point("after_redeem");
-        let status = answer.status;
-        let mut body = Results::body(at.id.to_string(), &answer, self.purse.0.clock.now_ms());
-        body.mask(&credential);
-        self.shown.iter().for_each(|shown| body.mask(shown));
-        // Another demand for payment is nothing that was bought, and often repeats the token.
-        let asked = asks(&answer);
-        self.body = Some(body).filter(|_| !asked);
-        Ok(match status {
-            // A request that does something is not sent again to a seller that may have begun to do it.
-            500.. if asked && !request.repeatable() => {
-                self.redeems = REDEEM_TRIES;
-                Input::SellerAskedAgain { status: 402, why: format!("the seller answered {status}") }
-            }
-            // What is kept of a demand is that it was one: by that a seller cools down.
-            _ if asked => Input::SellerAskedAgain { status: 402, why: format!("the seller answered {status}") },
-            401 => Input::SellerAskedAgain { status, why: format!("the seller answered {status}") },
-            403 | 407 | 408 | 425 | 429 => {
-                Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
-            }
-            500.. => Input::SellerFailed {
-                why: format!("the seller answered {status}"),
-                status: Some(status),
-                again: request.repeatable() && status != 501,
-            },
-            // What a seller that settles says of a payment it has seen is no goods: the nonce is used.
-            _ if self.by_seller && !matches!(status, 200..=299 | 304) => {
-                Input::SellerFailed { why: format!("the seller answered {status}"), status: Some(status), again: false }
-            }
-            _ => Input::SellerAnswered,
-        })
     }
 
     /// W3: first the body on disk, then the ledger.

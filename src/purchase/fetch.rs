@@ -9,6 +9,7 @@ use super::{
     drive::Ran,
     quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
+    session::Served,
     words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
 };
 use crate::{
@@ -80,8 +81,10 @@ impl Purse {
                 }
             };
             let challenge = quote::read(&answer, &call.request.origin, self.assets())?;
-            let judged = self.judge(&call, &challenge.offers).await?;
+            let mut judged = self.judge(&call, &challenge.offers).await?;
             let offers: Vec<OfferView> = judged.iter().map(|(o, v)| choose::view(o, v)).collect();
+            let origin = call.request.origin.to_string();
+            self.weigh_sessions(&call.caller.principal, &origin, &mut judged).await?;
             let best = choose::choose(&judged, &self.0.config.currency_order);
             let say = match &best {
                 Some((offer, why)) => format!(
@@ -211,7 +214,7 @@ impl Purse {
             }
             return self.go_on(standing, flight).await;
         }
-        let asked = self.ask(&call.caller.principal, call.request.clone(), flight).await;
+        let asked = self.ask(call, flight).await;
         if let Err(no) = &asked
             && quote::PRICES_NOT_READ.contains(&no.code)
             && let Err(e) = ledger.refuse(call.refused(no, None)).await
@@ -220,6 +223,7 @@ impl Purse {
         }
         match asked? {
             Asked::Answered { answer, token, free_tier } => self.answered_free(call, answer, token, free_tier).await,
+            Asked::Drawn(served) => self.answered_by_deposit(call, *served).await,
             Asked::Priced { challenge, because, request, ahead_s, known_price } => {
                 let price = challenge.offers.iter().find_map(|o| o.price.filter(|p| !p.is_zero()));
                 let call = Call {
@@ -277,21 +281,63 @@ impl Purse {
             None if free_tier => (Outcome::Free, "Nothing was paid: the seller's free tier answered".into()),
             None => (Outcome::Free, "Nothing was paid: no payment was asked for".into()),
         };
-        if body.wants_keeping() {
-            let (results, copy) = (self.0.results.clone(), body.clone());
-            let written = tokio::task::spawn_blocking(move || results.write(&copy)).await;
-            if matches!(written, Ok(Ok(()))) {
-                let (ledger, caller) = (self.ledger().await?, &call.caller);
-                ledger.keep_free_result(&caller.principal, &caller.session_key, body.row.clone()).await?;
-                body.kept = true;
-                self.prune_results().await;
-            }
-        }
+        self.keep_unbought(call, &mut body).await?;
         let mut report =
             Report::new(outcome, format!("{say} ({}).{}", answered(status), pointed(&body, token.is_some())));
         report.paid_now = Some(Amount::zero(Currency::Sat));
         report.body = Some(Arc::new(body));
         Ok(report)
+    }
+
+    /// The seller answered for a deposit that was made earlier. Only a stream's top-ups cost anything now.
+    async fn answered_by_deposit(&self, call: &Call, served: Served) -> Result<Report, No> {
+        let mut body = Results::body(free_id(), &served.answer, self.0.clock.now_ms());
+        body.mask(&served.credential);
+        let status = served.answer.status;
+        self.note_reuse(Reused {
+            principal: call.caller.principal.clone(),
+            session_key: call.caller.session_key.clone(),
+            host: call.request.host(),
+            path: call.request.line(),
+            credential: served.row,
+            purchase: served.deposit.to_string(),
+            bare_path: call.request.url.path().to_owned(),
+            status,
+            purpose: call.purpose.clone(),
+        });
+        self.keep_unbought(call, &mut body).await?;
+        let id = served.deposit;
+        let left = format!("about {} of {} used so far", served.used, served.paid_in);
+        let mut say = match served.topped_up {
+            Some(paid) => format!("Paid {paid} as top-ups of the deposit of {id}, since the stream asked for more ({left})."),
+            None => format!("Nothing was paid now: it was drawn from the deposit of {id} ({left})."),
+        };
+        if let Some(short) = &served.short {
+            say.push_str(&format!(" Not all was paid: {}.", short.trim_end_matches('.')));
+        }
+        say.push_str(&format!(" The seller answered {}.{}", answered(status), pointed(&body, true)));
+        let outcome = if served.topped_up.is_some() { Outcome::Bought } else { Outcome::Token };
+        // Its id stands in the sentence only: this is not the answer of that purchase.
+        let mut report = Report::new(outcome, say);
+        report.paid_now = Some(served.topped_up.unwrap_or(Amount::zero(Currency::Sat)));
+        report.body = Some(Arc::new(body));
+        Ok(report)
+    }
+
+    /// Keeps an answer that no purchase names, if it does not fit into one page or is no text.
+    async fn keep_unbought(&self, call: &Call, body: &mut Body) -> Result<(), No> {
+        if !body.wants_keeping() {
+            return Ok(());
+        }
+        let (results, copy) = (self.0.results.clone(), body.clone());
+        let written = tokio::task::spawn_blocking(move || results.write(&copy)).await;
+        if matches!(written, Ok(Ok(()))) {
+            let (ledger, caller) = (self.ledger().await?, &call.caller);
+            ledger.keep_free_result(&caller.principal, &caller.session_key, body.row.clone()).await?;
+            body.kept = true;
+            self.prune_results().await;
+        }
+        Ok(())
     }
 
     /// The bytes of a stored answer of this principal.

@@ -21,6 +21,7 @@ mod outcome;
 mod present;
 mod quote;
 mod reach;
+mod redeem;
 mod request;
 pub mod results;
 mod resume;

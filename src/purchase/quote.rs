@@ -8,12 +8,17 @@ use std::{
 use http::header::{AGE, DATE};
 use tokio::sync::watch;
 
-use super::{Flight, No, Progress, Purse, Request, lock};
+use super::{
+    Flight, No, Progress, Purse, Request,
+    fetch::Call,
+    lock,
+    session::{Bounds, Drawn, Served, deposit_of},
+};
 use crate::{
     config::FreeTier,
     evm::assets::Assets,
     http::{Answer, Ask, Limits, Origin, Policy},
-    ledger::{StoredCredential, Verdict},
+    ledger::{PurchaseId, StoredCredential, Verdict},
     protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up, text::clean},
 };
 
@@ -48,6 +53,8 @@ pub(super) enum Asked {
         /// Whether it was a free tier.
         free_tier: bool,
     },
+    /// It was paid for by a deposit made earlier.
+    Drawn(Box<Served>),
     /// It wants to be paid.
     Priced {
         challenge: Challenge,
@@ -64,17 +71,28 @@ pub(super) enum Asked {
 
 impl Purse {
     /// Sends the request, with at most one stored credential.
-    pub(super) async fn ask(
-        &self,
-        principal: &str,
-        mut request: Request,
-        flight: &watch::Sender<Flight>,
-    ) -> Result<Asked, No> {
+    pub(super) async fn ask(&self, call: &Call, flight: &watch::Sender<Flight>) -> Result<Asked, No> {
+        let (principal, mut request) = (call.caller.principal.as_str(), call.request.clone());
         let ledger = self.ledger().await?;
         let mut because = Vec::new();
+        let bounds = Bounds { caller: call.caller.clone(), max_price: call.max_price, so_far: None };
         let origin = request.origin.to_string();
         let path = request.url.path().to_owned();
         let stored = ledger.credential(principal, &origin, &path).await?;
+        let deposit = stored.as_ref().and_then(|stored| Some((deposit_of(stored)?, stored.opened_here)));
+        // Where it was not shown before, the seller is asked first whether it is for this path at all.
+        let mut drawn = false;
+        if let Some((deposit, true)) = deposit {
+            drawn = true;
+            match self.draw_on(deposit, &request, &bounds, flight).await? {
+                Ok(said) => match self.drew(said, deposit, &mut because)? {
+                    Some(asked) => return Ok(asked),
+                    None => {}
+                },
+                Err(why) => because.push(why),
+            }
+        }
+        let stored = stored.filter(|_| deposit.is_none());
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
         if usable.is_none()
             && let Some((offer, ahead_s)) = self.known_price(&request).await
@@ -117,6 +135,15 @@ impl Purse {
         }
         let ahead_s = ahead(&answer, self.0.clock.now_s());
         let mut challenge = read(&answer, &request.origin, self.assets())?;
+        if !drawn && let Some(deposit) = self.deposit_for(principal, &origin, &challenge.offers).await? {
+            match self.draw_on(deposit, &request, &bounds, flight).await? {
+                Ok(said) => match self.drew(said, deposit, &mut because)? {
+                    Some(asked) => return Ok(asked),
+                    None => {}
+                },
+                Err(why) => because.push(why),
+            }
+        }
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
             let mut trial = request.clone();
             trial.headers.insert(name, value);
@@ -139,6 +166,25 @@ impl Purse {
             }
         }
         Ok(Asked::Priced { challenge, because, request, ahead_s, known_price: false })
+    }
+
+    /// What a call that drew on a deposit brought. `None`: the deposit serves no call any more, and what is left of it is
+    /// asked back; the seller is asked for its price.
+    fn drew(&self, said: Drawn, deposit: PurchaseId, because: &mut Vec<String>) -> Result<Option<Asked>, No> {
+        match said {
+            Drawn::Served(served) => Ok(Some(Asked::Drawn(served))),
+            Drawn::Refused(_) => {
+                because.push(format!("the deposit of {deposit} serves no call any more"));
+                Ok(None)
+            }
+            Drawn::Failed { answer, why } => {
+                let why = answer.map_or(why, |(answer, _)| format!("the seller answered {}", answer.status));
+                Err(No::new(
+                    "seller_unreachable",
+                    format!("{why}. A unit of the deposit of {deposit} may have been taken all the same; call again"),
+                ))
+            }
+        }
     }
 
     /// The free tier to try, unless the operator forbids it or it just said that it is used up.

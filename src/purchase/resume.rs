@@ -325,7 +325,10 @@ impl Purse {
                         let Standing { spent, rail, network, .. } = standing;
                         format!("{spent}{most} over {rail} on {network} ({id}).{}", ran.remark)
                     }
-                    false => format!("{} and {} fee over {} ({id}).", standing.spent, standing.fee, standing.rail),
+                    false => format!(
+                        "{} and {} fee over {} ({id}).{}",
+                        standing.spent, standing.fee, standing.rail, ran.remark
+                    ),
                 };
                 Report::new(
                     Outcome::Bought,
@@ -399,7 +402,8 @@ impl Purse {
         report.price = Some(standing.price);
         report.chosen = chosen(standing).filter(|_| report.outcome == Outcome::Bought).map(str::to_owned);
         if standing.state != State::AwaitingApproval && !standing.state.at_risk() {
-            report.paid_now = Some(if ran.paid { paid } else { zero });
+            let now = if ran.paid { paid } else { zero };
+            report.paid_now = Some(ran.topped_up.and_then(|more| now.plus(more)).unwrap_or(now));
             report.fee = Some(if ran.paid { standing.fee } else { zero });
         }
         report.body = ran.body.map(Arc::new);

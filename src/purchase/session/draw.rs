@@ -34,8 +34,9 @@ pub(in crate::purchase) struct Served {
     pub(in crate::purchase) answer: Answer,
     /// What it was shown for, to be masked.
     pub(in crate::purchase) credential: Credential,
-    /// The deposit that it was drawn on.
+    /// The deposit that it was drawn on, and the row of its credential.
     pub(in crate::purchase) deposit: PurchaseId,
+    pub(in crate::purchase) row: i64,
     /// What top-ups cost meanwhile, fees included.
     pub(in crate::purchase) topped_up: Option<Amount>,
     /// All that was paid in, and how much of it seems to be used.
@@ -151,7 +152,8 @@ impl Held<'_> {
                         return Err(No::new("internal", "a session delivered nothing"));
                     };
                     let Tab { topped_up, short, .. } = tab;
-                    let served = Served { answer, credential, deposit: id, topped_up, paid_in, used, short };
+                    let row = self.hand()?.deposit.credential;
+                    let served = Served { answer, credential, deposit: id, row, topped_up, paid_in, used, short };
                     return Ok(Drawn::Served(Box::new(served)));
                 }
                 Effect::Refuse => {
