@@ -7,7 +7,7 @@ use bursar::{
         Credential, Seen, Way,
         mpp::{
             Pin,
-            session::{Action, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms},
+            session::{Action, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms, top_up},
         },
         read,
     },
@@ -110,9 +110,13 @@ impl Lab {
                     Input::Answered(Lab::said(&self.get(path, Some(&credential)).await))
                 }
                 Effect::Ask => Input::Answered(Lab::said(&self.get(path, None).await)),
-                Effect::Pay { invoice, .. } => {
-                    let hash = bursar::protocol::bolt11::Invoice::read(invoice).unwrap().payment_hash;
-                    Input::Paid(self.pay(&hash))
+                Effect::Pay { terms } => {
+                    let offer = top_up(&session.id, terms);
+                    let Way::Pay(pin) = &offer.way else { panic!("no terms") };
+                    let proof = bursar::protocol::Proof::Preimage { hex: self.pay(&terms.payment_hash) };
+                    let answer = self.get(path, pin.credential(&proof).as_ref()).await;
+                    assert_eq!(answer.status, 200);
+                    Input::Paid
                 }
                 Effect::Deliver | Effect::Refuse | Effect::Rest => return effect,
             };
@@ -238,6 +242,8 @@ async fn a_session_that_the_shop_closed_for_idleness_is_dropped_and_its_rest_cam
     let before = lab.requests;
     assert_eq!(lab.drive(&mut session, "/chat", Input::Use).await, Effect::Refuse);
     assert!(lab.requests - before <= 3, "no loop");
+    assert!(!session.is_usable());
+    lab.drive(&mut session, "/chat", Input::End).await;
     assert!(session.is_over() && lab.node.is_paid(&session.refund.payment_hash));
     assert_eq!(lab.node.spent_msat(), 40_000);
 }

@@ -13,6 +13,7 @@ mod init;
 mod sandbox;
 mod serve;
 mod session;
+mod sessions;
 mod show;
 mod token;
 mod wallet;
@@ -61,6 +62,8 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Show the sessions, or end one
     Session(session::SessionArgs),
+    // The help of this one stands at its arguments.
+    Sessions(sessions::SessionsArgs),
     /// Show what was bought and refused, and check that nobody changed the books
     Audit(audit::AuditArgs),
     Token(token::TokenArgs),
@@ -191,6 +194,7 @@ async fn run(command: Command) -> Done {
         Command::Balance(args) => balance::run(args).await,
         Command::Budget(args) => budget::run(args).await,
         Command::Session(args) => session::run(args).await,
+        Command::Sessions(args) => sessions::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Approve(args) => approve::run(args, true).await,

@@ -164,7 +164,14 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
                 rail: text("rail"),
                 network: String::new(),
                 transaction: None,
-                state: if refused { "refused" } else if credit { "refund" } else { "token" }.into(),
+                state: if refused {
+                    "refused"
+                } else if credit {
+                    "refund"
+                } else {
+                    "token"
+                }
+                .into(),
                 purpose: text("purpose"),
                 note: text("say"),
                 http_status: note.get("status").and_then(|v| v.as_u64()).and_then(|s| u16::try_from(s).ok()),

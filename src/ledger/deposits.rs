@@ -141,7 +141,8 @@ fn top_ups_of(deposit: &str) -> String {
 const FAMILY: &str = "SELECT purchase_id FROM purchase WHERE purchase_id = ?1 OR (principal = ?2
     AND idem_key > 't:'||?1||':' AND idem_key < 't:'||?1||';')";
 
-const DEPOSIT: &str = "SELECT d.purchase_id, p.principal, p.origin, p.host, p.path, p.method, d.realm, i.payee, d.wallet,
+const DEPOSIT: &str =
+    "SELECT d.purchase_id, p.principal, p.origin, p.host, p.path, p.method, d.realm, i.payee, d.wallet,
     d.return_hash, d.return_until_s, d.state, d.used, d.closes_s, d.used_ms, d.close_asked_ms IS NOT NULL, i.currency,
     c.body, (SELECT ifnull(sum(amount), 0) FROM credit WHERE purchase_id = d.purchase_id), c.credential_id
     FROM deposit d JOIN purchase p USING(purchase_id) JOIN intent i ON i.purchase_id = d.purchase_id AND i.n = 0
@@ -189,9 +190,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Deposit> {
 /// What a deposit's purchase and its top-ups brought to the seller, fees aside.
 fn paid_in(conn: &Connection, deposit: &Deposit) -> Result<Amount, LedgerError> {
     let sql = format!("SELECT ifnull(sum(spent), 0) FROM intent WHERE purchase_id IN({FAMILY})");
-    let sum: i64 = conn
-        .prepare_cached(&sql)?
-        .query_row(params![deposit.purchase.to_string(), deposit.principal], |r| r.get(0))?;
+    let sum: i64 =
+        conn.prepare_cached(&sql)?.query_row(params![deposit.purchase.to_string(), deposit.principal], |r| r.get(0))?;
     let amount = u64::try_from(sum).ok().and_then(|sum| Amount::new(deposit.used.currency(), sum));
     amount.ok_or_else(|| LedgerError::Broken(format!("{} was paid in", deposit.purchase)))
 }
@@ -210,7 +210,13 @@ fn unfinished(conn: &Connection, principal: Option<&str>) -> Result<Vec<Deposit>
     found.into_iter().map(|deposit| Ok(Deposit { paid_in: paid_in(conn, &deposit)?, ..deposit })).collect()
 }
 
-fn open(conn: &Connection, now_ms: u64, id: PurchaseId, payment: &Payment, new: &NewDeposit) -> Result<(), LedgerError> {
+fn open(
+    conn: &Connection,
+    now_ms: u64,
+    id: PurchaseId,
+    payment: &Payment,
+    new: &NewDeposit,
+) -> Result<(), LedgerError> {
     let key = id.to_string();
     let bytes: Vec<u8> =
         conn.query_row("SELECT bytes FROM intent WHERE purchase_id = ? AND n = 0", [&key], |r| r.get(0))?;
@@ -256,11 +262,7 @@ fn keep(conn: &Connection, now_ms: u64, id: PurchaseId, kept: &Kept) -> Result<D
     let body: Vec<u8> = conn.query_row("SELECT body FROM credential WHERE purchase_id = ?", [&key], |r| r.get(0))?;
     conn.execute(
         "UPDATE credential SET body = ?2, state = CASE WHEN ?3 THEN state ELSE 'spent' END WHERE purchase_id = ?1",
-        params![
-            key,
-            bytes_of(&pin_of(&body), kept.session.expose().as_bytes()),
-            kept.state == DepositState::Open
-        ],
+        params![key, bytes_of(&pin_of(&body), kept.session.expose().as_bytes()), kept.state == DepositState::Open],
     )?;
     if before.state != kept.state
         && let Some(at) = purchase::find(conn, id)?

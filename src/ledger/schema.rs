@@ -15,9 +15,11 @@ const APPLICATION_ID: i64 = 0x4255_5253;
 const VERSION: i64 = 3;
 /// How long another process's write is waited for before we say that the ledger is busy, and pay nothing.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
-const MIGRATIONS: [&str; VERSION as usize] =
-    [include_str!("../../schemas/ledger-001.sql"), include_str!("../../schemas/ledger-002.sql"),
-     include_str!("../../schemas/ledger-003.sql")];
+const MIGRATIONS: [&str; VERSION as usize] = [
+    include_str!("../../schemas/ledger-001.sql"),
+    include_str!("../../schemas/ledger-002.sql"),
+    include_str!("../../schemas/ledger-003.sql"),
+];
 
 /// The ledger's file within a home.
 pub fn path(home: &Path) -> PathBuf {

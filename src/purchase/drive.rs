@@ -174,7 +174,10 @@ impl Purse {
             let effect = step(&run.known(&standing, wanted), &input);
             tracing::debug!(purchase = %id, state = %standing.state, ?effect, "step");
             if effect == Effect::Rest {
-                return Ok((standing, Ran { body: run.body, paid: run.paid, remark: run.remark, topped_up: run.topped_up }));
+                return Ok((
+                    standing,
+                    Ran { body: run.body, paid: run.paid, remark: run.remark, topped_up: run.topped_up },
+                ));
             }
             input = run.perform(&standing, effect, flight).await?;
         }

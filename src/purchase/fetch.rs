@@ -309,7 +309,9 @@ impl Purse {
         let id = served.deposit;
         let left = format!("about {} of {} used so far", served.used, served.paid_in);
         let mut say = match served.topped_up {
-            Some(paid) => format!("Paid {paid} as top-ups of the deposit of {id}, since the stream asked for more ({left})."),
+            Some(paid) => {
+                format!("Paid {paid} as top-ups of the deposit of {id}, since the stream asked for more ({left}).")
+            }
             None => format!("Nothing was paid now: it was drawn from the deposit of {id} ({left})."),
         };
         if let Some(short) = &served.short {

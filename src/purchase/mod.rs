@@ -56,7 +56,9 @@ use crate::{
     clock::Clock,
     config::Config,
     http::Client,
-    ledger::{BudgetView, Deposit, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State},
+    ledger::{
+        BudgetView, Deposit, DepositState, Ledger, LimitSet, PurchaseId, Reused, Scope, Session, SetBy, Standing, State,
+    },
     money::Amount,
     wallet::{Wallet, WalletError, WalletInfo},
 };
@@ -255,7 +257,9 @@ impl Purse {
         }
         let mut awaiting = ledger.awaiting().await?;
         awaiting.retain(|s| s.principal == caller.principal);
-        let deposits = ledger.deposits(Some(&caller.principal)).await?;
+        let mut deposits = ledger.deposits(Some(&caller.principal)).await?;
+        // Of what is closed and used up nothing is left to be told, though a refund is still looked for.
+        deposits.retain(|d| d.state != DepositState::Closed || d.paid_in.exceeds(d.used));
         Ok(BalanceReport { wallets, session, budgets, unresolved, awaiting, deposits })
     }
 

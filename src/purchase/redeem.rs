@@ -87,9 +87,9 @@ impl Run<'_> {
     }
     /// Opens the session of a deposit, with the call itself.
     async fn open(&mut self, at: &Standing, request: &Request, flight: &watch::Sender<Flight>) -> Result<Input, No> {
-        let over = |why: String| Input::SellerFailed { why, status: None, again: false };
         let Some(mut held) = self.purse.hold_deposit(at.id).await? else {
-            return Ok(over("its session is over, and serves no call any more".into()));
+            let why = "its session is over, and serves no call any more".into();
+            return Ok(Input::SellerFailed { why, status: at.http_status, again: false });
         };
         let bounds = Bounds {
             caller: Caller { principal: at.principal.clone(), session_key: at.session_key.clone() },

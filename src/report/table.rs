@@ -104,14 +104,7 @@ fn cells(line: &Line) -> [String; 6] {
         None => amount(row.paid, moved),
     };
     let host = if row.host.is_empty() { "-".to_owned() } else { row.host.clone() };
-    [
-        clock(row.at_ms),
-        host,
-        amount(row.asked, true),
-        paid,
-        amount(row.fee, moved),
-        row.state.replace('_', " "),
-    ]
+    [clock(row.at_ms), host, amount(row.asked, true), paid, amount(row.fee, moved), row.state.replace('_', " ")]
 }
 
 /// What stands below a row: the request, how it was paid, why, and what a person may have to act upon.

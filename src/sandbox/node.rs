@@ -292,6 +292,13 @@ impl PlayNode {
         lock(&self.0.book).moved.clone()
     }
 
+    /// Everything that came into the purse by its own invoices, in millisatoshi.
+    pub fn received_msat(&self) -> u64 {
+        let book = lock(&self.0.book);
+        let ours = book.invoices.values().filter(|i| i.payee == Payee::Purse && i.paid);
+        ours.map(|i| i.amount_msat).sum()
+    }
+
     /// Everything that left the purse, fees included, in millisatoshi.
     pub fn spent_msat(&self) -> u64 {
         lock(&self.0.book).moved.iter().map(|m| m.amount_msat.saturating_add(m.fee_msat)).sum()

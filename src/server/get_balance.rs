@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Refusal, Said, arguments};
 use crate::{
-    ledger::{BudgetView, Scope, Standing},
+    ledger::{BudgetView, Deposit, DepositState, Scope, Standing},
     money::{Amount, Currency},
     purchase::{BalanceReport, Caller, NO_WALLET, No, Purse, WalletReport},
     report::iso,
@@ -36,6 +36,47 @@ pub struct Output {
     pub unresolved: Vec<WaitingView>,
     /// Purchases that wait for a person.
     pub awaiting_approval: Vec<WaitingView>,
+    /// Deposits at sellers that calls draw on, or whose rest has not come back yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deposits: Vec<DepositView>,
+}
+
+/// One deposit.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct DepositView {
+    /// The purchase that paid it.
+    pub purchase: String,
+    /// Where it lies.
+    pub host: String,
+    /// `open`, `closing`, or `closed`: then what is left may still come back.
+    pub state: DepositState,
+    /// All that was paid in. It counts as spent.
+    pub paid_in: Amount,
+    /// How much of it seems to be used: the seller's word.
+    pub used: Amount,
+    /// When it was used last.
+    pub used_at: String,
+}
+
+impl From<&Deposit> for DepositView {
+    fn from(d: &Deposit) -> DepositView {
+        DepositView {
+            purchase: d.purchase.to_string(),
+            host: d.host.clone(),
+            state: d.state,
+            paid_in: d.paid_in,
+            used: d.used,
+            used_at: iso(d.used_ms),
+        }
+    }
+}
+
+impl DepositView {
+    /// One short line.
+    pub fn line(&self) -> String {
+        let DepositView { purchase, host, state, paid_in, used, .. } = self;
+        format!("{purchase} {} deposit of {paid_in} at {host}, about {used} used", state.name())
+    }
 }
 
 /// The wallet as it says of itself.
@@ -237,6 +278,7 @@ impl Output {
             budgets: report.budgets.iter().map(LimitView::from).collect(),
             unresolved: report.unresolved.iter().map(WaitingView::from).collect(),
             awaiting_approval: report.awaiting.iter().map(WaitingView::from).collect(),
+            deposits: report.deposits.iter().map(DepositView::from).collect(),
         };
         let mut say = match output.wallets.as_slice() {
             [] => format!("The wallet cannot pay: {NO_WALLET}."),
@@ -255,6 +297,10 @@ impl Output {
         }
         if !report.awaiting.is_empty() {
             say.push_str(&format!(" {} purchase(s) wait for a person.", report.awaiting.len()));
+        }
+        let open = report.deposits.iter().filter(|d| d.state == DepositState::Open).count();
+        if open > 0 {
+            say.push_str(&format!(" {open} deposit(s) at sellers are open; calls there draw on them."));
         }
         output.say = say;
         output
@@ -278,6 +324,9 @@ impl Output {
         for w in self.unresolved.iter().chain(&self.awaiting_approval) {
             text.push_str(&format!("\n- {} {} {} at {}", w.purchase, w.state, w.price, w.host));
         }
+        for deposit in &self.deposits {
+            text.push_str(&format!("\n- {}", deposit.line()));
+        }
         text
     }
 }
@@ -292,6 +341,7 @@ impl Refusal for Output {
             budgets: Vec::new(),
             unresolved: Vec::new(),
             awaiting_approval: Vec::new(),
+            deposits: Vec::new(),
         }
     }
 }

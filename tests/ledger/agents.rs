@@ -36,7 +36,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_and_keeps_its_books() {
     book.is_sound().await;
     let book = book.reopen();
     book.is_sound().await;
-    assert_eq!(book.raw().query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).unwrap(), 2);
+    assert_eq!(book.raw().query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0)).unwrap(), 3);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ fn a_home_that_is_reached_through_a_link_works() {
 #[test]
 fn a_ledger_of_a_newer_version_is_refused() {
     let book = Book::new(limits(1, 1, 1));
-    book.raw().execute_batch("PRAGMA user_version = 3").unwrap();
+    book.raw().execute_batch("PRAGMA user_version = 4").unwrap();
     let Book { home, ledger, .. } = book;
     drop(ledger);
     assert!(refusal(home.path()).contains("newer Bursar"));

@@ -1,13 +1,12 @@
-//! `lightning/session`: a deposit that many calls draw on. Only the machine; who drives it comes later.
+//! `lightning/session`: a deposit that many calls draw on. Only the machine: who drives it is tested in `money_session`.
 
 use bursar::{
     protocol::mpp::{
         Challenge,
-        session::{Action, Balance, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms},
+        session::{Action, Balance, Effect, Event, Events, Input, ReturnInvoice, Said, Session, Terms, top_up},
     },
     secret::Secret,
 };
-use data_encoding::HEXLOWER;
 use lightning_invoice::{Currency, SiPrefix};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -123,13 +122,17 @@ fn the_terms_are_the_deposits_invoice_and_nothing_that_contradicts_it() {
 }
 
 #[test]
-fn a_session_is_listed_with_its_deposit_until_the_engine_opens_it() {
+fn a_session_is_offered_at_its_deposit_and_paid_only_with_a_way_back() {
     let offer = offer(&line("lightning", "session", &request(&deposit())));
-    assert_eq!((codes(&offer), offer.is_payable()), (vec!["unsupported"], false));
+    assert_eq!((codes(&offer), offer.is_payable()), (vec![], true));
     assert_eq!(offer.price.unwrap().to_string(), "40 sat");
     assert!(offer.remarks.iter().any(|r| r == "a deposit of 40 sat, of which each \"chunk\" takes 2 sat"));
     let bursar::protocol::Way::Pay(pin) = &offer.way else { panic!("no terms") };
     assert!(pin.invoice().is_none(), "the ordinary way to pay an invoice must never pay a deposit");
+    assert_eq!(pin.quoted_invoice(), Some(deposit().text().as_str()), "and yet its time is judged");
+    let bursar::protocol::Pin::Mpp(pin) = &**pin else { panic!("no MPP") };
+    let refund = ReturnInvoice::check(&back().text(), pin.session().unwrap(), NOW).unwrap();
+    assert_eq!(pin.clone().returning_to(refund).invoice(), Some(deposit().text().as_str()));
 }
 
 /// Facts 4, hazard 4: servers use a deposit up before they look at the return invoice.
@@ -240,7 +243,9 @@ fn hazard_11_a_stale_session_is_dropped_after_one_more_try() {
     let next = fresh(&nth(8), "next", LATER);
     assert_eq!(session.step(refused(Some(next)), NOW), Effect::Show(Action::Bearer));
     assert_eq!(session.step(refused(None), NOW), Effect::Refuse);
-    assert!(session.is_over());
+    assert!(!session.is_usable() && !session.is_over(), "what is left is asked back");
+    assert_eq!(session.step(Input::Use, NOW), Effect::Refuse);
+    assert_eq!(session.step(Input::End, NOW), Effect::Show(Action::Close));
     let mut session = running();
     session.step(Input::Use, NOW);
     let next = fresh(&nth(8), "next", LATER);
@@ -288,26 +293,34 @@ fn need(session: &str) -> Input {
 #[test]
 fn a_stream_that_pauses_is_topped_up_once_and_goes_on() {
     let mut session = running();
+    assert_eq!(session.step(Input::Use, NOW), Effect::Show(Action::Bearer));
     assert_eq!(session.step(need(&deposit().hash_hex()), NOW), Effect::Ask);
     assert_eq!(session.step(need(&deposit().hash_hex()), NOW), Effect::Rest, "one at a time");
     let more = nth(8);
     let effect = session.step(refused(Some(fresh(&more, "more", LATER))), NOW);
-    assert_eq!(effect, Effect::Pay { invoice: more.text(), sat: 40 });
+    let Effect::Pay { terms } = effect else { panic!("{effect:?}") };
+    assert_eq!((terms.invoice.as_str(), terms.deposit_sat), (more.text().as_str(), 40));
     assert_eq!(session.step(need(&deposit().hash_hex()), NOW), Effect::Rest);
-    assert_eq!(session.step(Input::Paid(Secret::new("09".repeat(32))), NOW), Effect::Rest, "not its preimage");
-    assert_eq!(session.step(Input::Paid(Secret::new("08".repeat(32))), NOW), Effect::Show(Action::TopUp));
-    let shown = inside(&session.credential(Action::TopUp).unwrap());
+    assert_eq!(session.is_paying().map(|t| t.payment_hash.clone()), Some(more.hash_hex()));
+    // It is bought like an answer, and its proof is shown for this session and nothing else.
+    let offer = top_up(&session.id, &terms);
+    let bursar::protocol::Way::Pay(pin) = &offer.way else { panic!("no terms") };
+    let proof = |hex: String| bursar::protocol::Proof::Preimage { hex: Secret::new(hex) };
+    assert!(pin.credential(&proof("09".repeat(32))).is_none(), "not its preimage");
+    let shown = inside(&pin.credential(&proof("08".repeat(32))).unwrap());
     assert_eq!(
         shown["payload"],
         json!({"action": "topUp", "sessionId": deposit().hash_hex(), "topUpPreimage": "08".repeat(32)})
     );
     assert_eq!(shown["challenge"]["id"], "more");
+    assert_eq!(session.step(Input::Paid, NOW), Effect::Rest);
     assert_eq!(session.deposited_sat, 80);
-    // A refusal: the same credential again, never another payment.
-    assert_eq!(session.step(refused(None), NOW), Effect::Show(Action::TopUp));
-    assert_eq!(inside(&session.credential(Action::TopUp).unwrap()), shown);
-    assert_eq!(session.step(goods(), NOW), Effect::Rest);
+    assert_eq!(session.step(Input::Served, NOW), Effect::Deliver, "the stream goes on, and is the answer");
     assert_eq!(session.step(Input::Use, NOW), Effect::Show(Action::Bearer));
+    // The first call may be a stream as well: a seller that streams has opened the session.
+    let mut session = open();
+    assert_eq!(session.step(Input::Use, NOW), Effect::Show(Action::Open));
+    assert_eq!(session.step(need(&deposit().hash_hex()), NOW), Effect::Ask);
     // A top-up that nobody pays, or that is asked for by a stranger's stream.
     let mut session = running();
     assert_eq!(session.step(need("another"), NOW), Effect::Rest);
@@ -315,6 +328,48 @@ fn a_stream_that_pauses_is_topped_up_once_and_goes_on() {
     session.step(refused(Some(fresh(&more, "more", LATER))), NOW);
     assert_eq!(session.step(Input::NotPaid, NOW), Effect::Rest);
     assert_eq!(session.deposited_sat, 40);
+}
+
+#[test]
+fn what_a_stream_says_that_it_cost_is_shown_and_never_more_than_was_paid_in() {
+    let mut session = running();
+    assert_eq!(session.spent_sat, 2);
+    session.step(Input::Use, NOW);
+    session.step(Input::Streamed(Event::Receipt { spent_sat: 20 }), NOW);
+    assert_eq!(session.step(goods(), NOW), Effect::Deliver);
+    assert_eq!(session.spent_sat, 22, "a stream is one call, whatever it cost");
+    session.step(Input::Use, NOW);
+    session.step(Input::Streamed(Event::Receipt { spent_sat: 1_000_000 }), NOW);
+    assert_eq!(session.spent_sat, 40);
+}
+
+/// A close that nobody heard is shown again later: what is left would stay with the seller.
+#[test]
+fn a_close_that_was_not_answered_is_shown_again_and_one_that_was_never_opened_is_opened_first() {
+    let mut session = running();
+    assert_eq!(session.step(Input::End, NOW), Effect::Show(Action::Close));
+    for after in [Input::Unanswered, failed()] {
+        assert_eq!(session.step(after, NOW), Effect::Rest);
+        assert!(!session.is_over() && !session.is_usable());
+        let stored = serde_json::to_vec(&session).unwrap();
+        session = serde_json::from_slice::<Session>(&stored).unwrap().resumed();
+        assert_eq!(session.step(Input::End, NOW), Effect::Show(Action::Close));
+    }
+    assert_eq!(session.step(refused(None), NOW), Effect::Rest);
+    assert!(session.is_over(), "a seller that answers has heard it");
+    // Without a challenge that lives it cannot be closed now, and may be later.
+    let late = NOW + 600;
+    let mut session = running();
+    assert_eq!(session.step(Input::End, late), Effect::Ask);
+    assert_eq!(session.step(Input::Unanswered, late), Effect::Rest);
+    assert!(!session.is_over());
+    assert_eq!(session.step(Input::End, late), Effect::Ask);
+    let next = fresh(&nth(8), "next", "2026-11-18T12:00:00Z");
+    assert_eq!(session.step(refused(Some(next)), late), Effect::Show(Action::Close));
+    let mut session = open();
+    assert_eq!(session.step(Input::End, NOW), Effect::Show(Action::Open));
+    assert_eq!(session.step(goods(), NOW), Effect::Deliver);
+    assert_eq!(session.step(Input::End, NOW), Effect::Show(Action::Close));
 }
 
 #[test]
@@ -368,14 +423,17 @@ fn the_events_of_a_stream_are_found_in_pieces_of_any_size() {
 
 #[test]
 fn nothing_that_is_printed_shows_the_preimage() {
-    let mut session = running();
-    session.step(need(&deposit().hash_hex()), NOW);
-    session.step(refused(Some(fresh(&nth(8), "more", LATER))), NOW);
-    session.step(Input::Paid(Secret::new("08".repeat(32))), NOW);
-    let shown = format!("{session:?} {:?}", session.credential(Action::TopUp));
-    assert!(!shown.contains(PREIMAGE) && !shown.contains(&"08".repeat(32)));
-    let secrets = session.credential(Action::TopUp).unwrap().parts;
-    assert_eq!(secrets[0].expose(), "08".repeat(32));
+    let session = running();
+    let shown = session.credential(Action::Bearer).unwrap();
+    assert!(!format!("{session:?} {shown:?}").contains(PREIMAGE));
+    assert_eq!(shown.parts[0].expose(), PREIMAGE);
+    let terms = Terms::read(&fresh(&nth(8), "more", LATER)).unwrap();
+    let offer = top_up(&session.id, &terms);
+    let bursar::protocol::Way::Pay(pin) = &offer.way else { panic!("no terms") };
+    let proof = bursar::protocol::Proof::Preimage { hex: Secret::new("08".repeat(32)) };
+    let shown = pin.credential(&proof).unwrap();
+    assert!(!format!("{pin:?} {shown:?}").contains(&"08".repeat(32)));
+    assert_eq!(shown.parts[0].expose(), "08".repeat(32));
 }
 
 /// Everything that can happen to a session, in any order.
@@ -398,7 +456,8 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(failed()),
         1 => Just(Input::Unanswered),
         2 => prop_oneof![Just(deposit().hash_hex()), Just("another".to_owned())].prop_map(|id| need(&id)),
-        2 => (9u8..22).prop_map(|n| Input::Paid(Secret::new(HEXLOWER.encode(&[n; 32])))),
+        2 => Just(Input::Paid),
+        1 => Just(Input::Served),
         1 => Just(Input::NotPaid),
         1 => Just(Input::End),
     ]
@@ -422,7 +481,7 @@ proptest! {
                 session = serde_json::from_slice::<Session>(&serde_json::to_vec(&session).unwrap()).unwrap().resumed();
             }
             paused |= matches!(&input, Input::Streamed(Event::NeedTopUp(b)) if b.session == session.id);
-            let was_paid = matches!(input, Input::Paid(_));
+            let was_paid = matches!(input, Input::Paid);
             let answered = matches!(input, Input::Answered(_));
             let before = session.deposited_sat;
             let effect = session.step(input.clone(), NOW + after);
@@ -433,10 +492,10 @@ proptest! {
             prop_assert_eq!(session.deposited_sat, paid);
             prop_assert!(session.spent_sat <= session.deposited_sat);
             match &effect {
-                Effect::Pay { invoice, sat } => {
+                Effect::Pay { terms } => {
                     prop_assert!(paused && paying.is_none(), "only a stream that pauses leads to a payment");
-                    prop_assert_ne!(invoice, &deposit().text());
-                    paying = Some(*sat);
+                    prop_assert_ne!(&terms.invoice, &deposit().text());
+                    paying = Some(terms.deposit_sat);
                     paused = false;
                 }
                 Effect::Show(action) => {

@@ -33,10 +33,10 @@ pub async fn until_within<F: AsyncFnMut() -> bool>(most: Duration, what: &str, m
     }
 }
 
-/// The purchases in the audit: what is neither a refusal nor a re-use.
+/// The purchases in the audit: what is neither a refusal nor a re-use, nor what came back.
 pub async fn purchases(world: &World) -> Vec<AuditRow> {
     let mut rows = world.audit().await;
-    rows.retain(|row| row.purchase.is_some());
+    rows.retain(|row| row.purchase.is_some() && row.state != "refund");
     rows
 }
 

@@ -163,6 +163,8 @@ impl World {
         };
         let moved: u64 = self.node().moved().iter().map(|m| m.amount_msat + m.fee_msat).sum();
         assert_eq!(sum(Currency::Sat), moved, "the ledger and the wallet disagree: {rows:#?}");
+        let back: u64 = rows.iter().filter_map(|r| r.back).map(|a| a.atomic()).sum();
+        assert!(back <= self.node().received_msat(), "more came back in the books than to the wallet: {rows:#?}");
         assert_eq!(sum(Currency::Usd), self.spent_units(), "the ledger and the chain disagree: {rows:#?}");
     }
 }

@@ -206,7 +206,8 @@ impl Purse {
         let Some(terms) = terms.min_by_key(|terms| terms.unit_sat).cloned() else { return Ok(None) };
         let (Some(unit), Some(deposit)) = (sat(terms.unit_sat), sat(terms.deposit_sat)) else { return Ok(None) };
         // Nothing is ever converted, so that only prices in satoshi say anything.
-        let Some(price) = single.into_iter().filter(|p| p.currency() == unit.currency()).min_by_key(|p| p.atomic()) else {
+        let Some(price) = single.into_iter().filter(|p| p.currency() == unit.currency()).min_by_key(|p| p.atomic())
+        else {
             return Ok(None);
         };
         let since = self.0.clock.now_ms() as i64 - LATELY_MS;

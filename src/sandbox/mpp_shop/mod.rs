@@ -65,6 +65,7 @@ struct Gate {
 
 #[derive(Debug, Default)]
 struct Book {
+    requests: usize,
     invoices: usize,
     used: HashSet<String>,
     /// The challenges that were refused for once, and are taken when they are shown again.
@@ -92,6 +93,11 @@ impl MppShop {
         self.url.clone()
     }
 
+    /// How many requests it was sent.
+    pub fn requests(&self) -> usize {
+        lock(&self.gate.book).requests
+    }
+
     /// How many invoices it made.
     pub fn invoices(&self) -> usize {
         lock(&self.gate.book).invoices
@@ -112,6 +118,7 @@ impl MppShop {
 async fn answer(State(gate): State<Arc<Gate>>, uri: Uri, headers: HeaderMap) -> Response {
     let now_ms = gate.clock.now_ms();
     let idle_ms = gate.options.idle_timeout_s.saturating_mul(1000);
+    lock(&gate.book).requests += 1;
     lock(&gate.book).sessions.close_idle(idle_ms, now_ms, &gate.node, gate.options.refunds);
     let path = uri.path();
     let intents: &[&str] = match path {

@@ -233,7 +233,7 @@ impl Service {
     fn make_invoice(&self, params: &Value) -> Result<Value, Refusal> {
         let Some(amount_msat) = params["amount"].as_u64() else { return refuse("OTHER", "amount in msat is missing") };
         let memo = params["description"].as_str().unwrap_or_default();
-        let expiry_s = params["expiry"].as_u64().unwrap_or(3600).min(31_536_000);
+        let expiry_s = params["expiry"].as_u64().unwrap_or(3600).min(self.options.invoice_life_s);
         let made = self.node.own_invoice(amount_msat, memo, expiry_s).map_err(|e| ("OTHER".into(), e.to_string()))?;
         let created_s = self.clock.now_s();
         let incoming = Incoming {

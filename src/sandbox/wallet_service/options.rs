@@ -47,6 +47,8 @@ pub struct WalletOptions {
     pub quota_renews: Option<(u64, String)>,
     /// Whether it holds to a `max_fee`, and says so in its info event. One that does not passes it over.
     pub fee_limits: bool,
+    /// The longest life of an invoice that it makes, in seconds, whatever is asked.
+    pub invoice_life_s: u64,
     /// What `get_balance` says in place of the truth.
     pub balance_said_msat: Option<i64>,
     /// Whether a request waits until the one before it was answered.
@@ -72,6 +74,7 @@ impl Default for WalletOptions {
             quota_msat: None,
             quota_renews: None,
             fee_limits: false,
+            invoice_life_s: 31_536_000,
             balance_said_msat: None,
             serial: false,
             network: Some("regtest".into()),

@@ -399,9 +399,14 @@ mod tests {
         };
         assert_eq!(with("state", json!("settled")), "5000");
         assert_eq!(with("settled_at", json!(1_763_700_000)), "5000", "the form from before there were states");
-        assert_eq!((with("state", json!("pending")), with("settled_at", json!(0))), ("not yet".into(), "not yet".into()));
+        assert_eq!(
+            (with("state", json!("pending")), with("settled_at", json!(0))),
+            ("not yet".into(), "not yet".into())
+        );
         assert_eq!(with("state", json!("expired")), "never");
-        for (amount, why) in [(json!(0), "none"), (json!(-1), "negative"), (json!(null), "absent"), (json!("5"), "text")] {
+        for (amount, why) in
+            [(json!(0), "none"), (json!(-1), "negative"), (json!(null), "absent"), (json!("5"), "text")]
+        {
             let it = json!({"type": "incoming", "payment_hash": hex, "state": "settled", "amount": amount});
             assert_eq!(said(it), "cannot tell", "{why}");
         }

@@ -37,7 +37,6 @@ mod words;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(in crate::protocol::mpp) use self::{offer::offer, top_up::credential as top_up_credential};
 pub use self::{
     events::{Balance, Event, Events},
     refund::ReturnInvoice,
@@ -46,6 +45,7 @@ pub use self::{
     top_up::top_up,
     words::{Action, Effect, Input, Key, Said},
 };
+pub(in crate::protocol::mpp) use self::{offer::offer, top_up::credential as top_up_credential};
 use super::{
     super::{Credential, Objection, bolt11::Invoice, l402::preimage_fits},
     challenge::Challenge,
@@ -183,7 +183,10 @@ impl Session {
     /// Whether what is under way must be on disk before the next effect is performed: a process that ends there must know
     /// that a deposit may be used up, that a top-up may be paid, or that no call is served any more. All else can be lost.
     pub fn must_be_kept(&self) -> bool {
-        !matches!(self.doing, Doing::Waiting | Doing::Bearing { .. } | Doing::Renewing { to_close: false } | Doing::Asking)
+        !matches!(
+            self.doing,
+            Doing::Waiting | Doing::Bearing { .. } | Doing::Renewing { to_close: false } | Doing::Asking
+        )
     }
 
     /// Takes up a session that was written down before a process ended: what was under way may or may not have arrived.

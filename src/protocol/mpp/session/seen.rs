@@ -17,7 +17,8 @@ use super::{
 /// one of its own realm counts.
 pub fn said(seen: Seen<'_>, realm: &str) -> Said {
     let listing = header::challenges(seen.headers);
-    let challenges = listing.challenges.iter().filter(|raw| raw.is("Payment")).filter_map(|raw| Challenge::read(raw).ok());
+    let challenges =
+        listing.challenges.iter().filter(|raw| raw.is("Payment")).filter_map(|raw| Challenge::read(raw).ok());
     let sessions: Vec<Challenge> = challenges.filter(is_session).collect();
     let ours = sessions.iter().find(|challenge| challenge.realm == realm).or(sessions.first());
     let body = Body::read(seen.body);
