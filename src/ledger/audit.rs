@@ -127,11 +127,11 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Refusals and re-uses: journal rows without a purchase of their own.
+/// Refusals, re-uses and proofs: journal rows without a purchase of their own.
 fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT at_ms, session_id, principal, kind, currency, amount, note FROM journal
-         WHERE kind IN('refuse','reuse') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
+         WHERE kind IN('refuse','reuse','prove') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
            AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR CASE WHEN json_valid(note) THEN json_extract(note, '$.host') = ?4 END)
          ORDER BY seq DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
     )?;
@@ -156,9 +156,13 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
                 fee: money(&currency, 0),
                 held: money(&currency, 0),
                 rail: text("rail"),
-                network: String::new(),
+                network: text("network"),
                 transaction: None,
-                state: if refused { "refused".into() } else { "token".into() },
+                state: match kind.as_str() {
+                    "refuse" => "refused".into(),
+                    "prove" => "proof".into(),
+                    _ => "token".into(),
+                },
                 purpose: text("purpose"),
                 note: text("say"),
                 http_status: note.get("status").and_then(|v| v.as_u64()).and_then(|s| u16::try_from(s).ok()),
