@@ -44,6 +44,8 @@ impl Totals {
             match row.state.as_str() {
                 "refused" => totals.refused += 1,
                 "token" => totals.reused += 1,
+                // It bought nothing.
+                "proof" => {}
                 _ => totals.purchases += 1,
             }
             // A refusal and a re-use move no money, whatever they say.

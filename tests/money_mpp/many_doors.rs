@@ -11,7 +11,7 @@ use super::{
 async fn why(world: &World, host: &Host, told: &Told) -> String {
     let id = told.purchase().parse().expect("an id");
     let standing = world.ledger().find(id).await.expect("a ledger").expect("a purchase");
-    let uri = format!("bursar://purchases/{}", told.purchase());
+    let uri = format!("bursar://purchase/{}", told.purchase());
     let read = host.request("resources/read", json!({ "uri": uri })).await.expect("an answer");
     let text = read["result"]["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{read}"));
     let shown: Value = serde_json::from_str(text).expect("json");
