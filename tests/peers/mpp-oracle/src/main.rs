@@ -1,6 +1,6 @@
 //! Reads `{"cases": [{"kind", "text"}]}` and writes the same with what the crate `mpp` makes of each text:
-//! `cargo run < ../../data/mpp-oracle.json > new.json`; `tests/peers/run mpp-oracle` compares the two. The credentials in it are those that the ignored test
-//! `oracle::print_our_credentials` prints.
+//! `cargo run < ../../data/mpp-oracle.json > new.json`; `tests/peers/run mpp-oracle` compares the two. The credentials in
+//! it are those that the ignored test `oracle::print_our_credentials` prints, and aperture's vectors.
 
 use std::io::Read;
 
