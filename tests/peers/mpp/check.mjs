@@ -36,6 +36,12 @@ for (const [by, kind] of kinds) {
 const dear = await bursar.fetchPaid({ url: `${servers.mppx}/tempo/dear`, max_price: '0.009 usd' });
 assert.equal(dear.outcome, 'refused', dear.said);
 
+// A charge of nothing is opened by a proof that mppx checks, and is no purchase.
+const proved = await bursar.fetchPaid({ url: `${servers.mppx}/proof/1` });
+assert.equal(proved.outcome, 'free', proved.said);
+assert.deepEqual(JSON.parse(proved.result.text_unverified), { item: '1', by: 'mppx' });
+console.log(`mpp: a charge of nothing: ${proved.said.split('\n')[0]}`);
+
 // The ledger and the chains, seller by seller, to the unit.
 const audit = await purse.audit();
 for (const [by, kind] of kinds) {
