@@ -265,7 +265,9 @@ impl Purse {
         if let Some(credential) = token.as_ref().and_then(|t| quote::credential_of(&t.pin, &t.proof)) {
             body.mask(&credential);
         }
-        proof.inspect(|proof| body.mask(proof));
+        if let Some(proof) = proof {
+            body.mask(proof);
+        }
         let status = answer.status;
         let (outcome, say) = match &token {
             Some(token) => {

@@ -125,6 +125,26 @@ async fn a_post_that_meets_500_and_a_challenge_after_paying_is_not_repeated() {
     assert_eq!((seller.hits().len(), world.spent_msat()), (2, PRICE));
 }
 
+/// The same before anything is paid: a used credential that meets a bare 500 may have begun something, so that the failure
+/// is the answer. The next call goes without it.
+#[tokio::test]
+async fn a_post_whose_used_credential_meets_a_bare_500_is_not_sent_again_by_itself() {
+    let world = World::new().await;
+    let seller = once_each(&world, |_| Reply::status(500, "{}")).await;
+    let host = world.host().await;
+    let ask = json!({ "url": seller.url("/a"), "json": { "do": "it" } });
+    let told = host.fetch(ask.clone()).await;
+    assert_eq!(told.outcome(), "bought", "{}", told.text());
+    until_answered(&world, told.purchase()).await;
+    let before = seller.hits().len();
+    let failed = host.fetch(ask.clone()).await;
+    assert_eq!((failed.outcome(), world.spent_msat()), ("token", PRICE), "{}", failed.text());
+    assert_eq!(seller.hits().len() - before, 1, "once");
+    let next = host.fetch(ask).await;
+    assert_eq!((next.outcome(), world.spent_msat()), ("bought", 2 * PRICE), "{}", next.text());
+    world.verify_money().await;
+}
+
 /// A credential ends with its challenge, so that no later call shows it.
 #[tokio::test]
 async fn a_credential_is_kept_no_longer_than_its_challenge_lives() {

@@ -69,7 +69,7 @@ impl<'a> Item<'a> {
 
 fn number(digits: &[u8]) -> Option<u64> {
     let sound = digits.len() <= 8 && digits.first() != Some(&0);
-    sound.then(|| digits.iter().fold(0, |sum, digit| sum << 8 | u64::from(*digit)))
+    sound.then(|| digits.iter().fold(0, |sum, digit| (sum << 8) | u64::from(*digit)))
 }
 
 #[cfg(test)]

@@ -18,12 +18,14 @@ impl Gate {
     /// Adds the doors that are not of MPP.
     pub(super) fn add_other_doors(&self, headers: &mut HeaderMap) {
         for scheme in ["LSAT", "L402"] {
-            let line = self.token_line(scheme).and_then(|line| HeaderValue::from_str(&line).ok());
-            line.map(|line| headers.append(WWW_AUTHENTICATE, line));
+            if let Some(line) = self.token_line(scheme).and_then(|line| HeaderValue::from_str(&line).ok()) {
+                headers.append(WWW_AUTHENTICATE, line);
+            }
         }
         let terms = json!({ "x402Version": 2, "error": "Payment required", "accepts": [self.terms()] }).to_string();
-        let terms = HeaderValue::from_str(&BASE64.encode(terms.as_bytes()));
-        terms.ok().map(|terms| headers.insert("payment-required", terms));
+        if let Ok(terms) = HeaderValue::from_str(&BASE64.encode(terms.as_bytes())) {
+            headers.insert("payment-required", terms);
+        }
     }
 
     fn token_line(&self, scheme: &str) -> Option<String> {
