@@ -47,8 +47,9 @@ impl Purse {
         let nothing = Amount::zero(Currency::Usd);
         let bill = bill_of(pin, nothing, Vec::new(), self.0.clock.now_s())?;
         let wallet = &self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?.wallet;
-        let signed = wallet.prepare(&bill).await?;
-        let Some(proof) = pin.payment(&signed.wire) else { return Ok(None) };
+        // What cannot be signed leaves the other offers as they are.
+        let signed = wallet.prepare(&bill).await.ok();
+        let Some(proof) = signed.and_then(|signed| pin.payment(&signed.wire)) else { return Ok(None) };
         let proved = Proved {
             principal: call.caller.principal.clone(),
             session_key: call.caller.session_key.clone(),
