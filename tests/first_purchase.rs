@@ -35,7 +35,8 @@ async fn the_demo_tells_of_both_currencies_and_its_books_agree() {
         "it costs 3 usd, above the limit of 1 usd a purchase",
         "Paid 0.01 usd over eip3009 on eip155:84532",
         "together    0.01 usd",
-        "The wallet says that 10 sat left it, the chain says 0.01 usd. The ledger agrees with both.",
+        "Paid 21 sat and 0 sat fee over lightning",
+        "The wallet says that 31 sat left it, the chain says 0.01 usd. The ledger agrees with both.",
     ] {
         assert!(out.contains(said), "{said} is not in:\n{out}");
     }

@@ -28,8 +28,12 @@ fn line(method: &str, id: &str, request: &Value) -> String {
 }
 
 fn evm_line(id: &str) -> String {
+    evm_line_of(id, CENT)
+}
+
+fn evm_line_of(id: &str, amount: u64) -> String {
     let request = json!({
-        "amount": CENT.to_string(), "currency": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "recipient": PAYEE,
+        "amount": amount.to_string(), "currency": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "recipient": PAYEE,
         "methodDetails": { "chainId": 84532, "credentialTypes": ["authorization"], "decimals": 6 },
     });
     line("evm", id, &request)
@@ -277,13 +281,156 @@ async fn hazard_1_a_seller_of_fresh_402s_is_shown_the_same_transaction_again_and
     world.verify().await;
 }
 
-/// Bursar signs payments only: the ledger knows no payment of nothing.
+/// A proof costs nothing: it is shown where a seller asks for it, no budget and no purchase knows of it, and the journal
+/// has its line.
 #[tokio::test]
-async fn a_charge_of_nothing_is_refused_with_its_reason_and_signs_nothing() {
+async fn a_charge_of_nothing_is_opened_by_a_proof_and_moves_nothing() {
     let world = tempo().await;
-    let seller = tempo_seller("0", |_| Reply::ok("{}")).await;
+    let host = world.host().await;
+    let url = format!("{}/proof", world.sandbox.mpp_url());
+    let look = host.fetch(json!({ "url": url, "dry_run": true })).await;
+    assert!(look.text().contains("would be tried first"), "{}", look.text());
+    assert_eq!(world.sandbox.mpp_shop().served("/proof"), 0, "a look shows nobody anything");
+    let told = host.fetch(json!({ "url": url })).await;
+    assert_eq!(told.outcome(), "free", "{}", told.text());
+    assert!(told.text().contains("a proof of whose account this is opened it"), "{}", told.text());
+    assert_eq!((told.facts()["paid_now"].as_str(), world.sandbox.mpp_shop().served("/proof")), (Some("0 sat"), 1));
+    let rows = world.audit().await;
+    assert_eq!((rows.len(), rows[0].state.as_str(), rows[0].network.as_str()), (1, "proof", "eip155:42431"));
+    assert_eq!((money::purchases(&world).await.len(), world.sandbox.tempo().moved().len()), (0, 0));
+    assert_eq!((held(&world).await, world.spent_msat()), (0, 0));
+    world.verify_money().await;
+}
+
+/// Facts 4, hazard 17: a proof for another realm could be shown there. It is not signed, however the realm is written.
+#[tokio::test]
+async fn hazard_17_a_proof_is_signed_for_the_host_that_was_asked_and_for_no_other() {
+    for realm in ["bank.example.com", "127.0.0.2", "127.0.0.1.evil.example", "127.0.0.1:1"] {
+        let world = tempo().await;
+        let line = tempo_line("c1", "0").replace("realm=\"127.0.0.1\"", &format!("realm=\"{realm}\""));
+        let seller = Seller::start(move |_| Reply::status(402, "").header("www-authenticate", &line)).await;
+        let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
+        assert_eq!(
+            (told.outcome(), told.facts()["code"].as_str()),
+            ("refused", Some("wrong_realm")),
+            "{}",
+            told.text()
+        );
+        assert_eq!((signatures(&seller).len(), world.spent_msat()), (0, 0), "{realm}");
+        assert_eq!((world.audit().await[0].state.as_str(), held(&world).await), ("refused", 0), "{realm}");
+    }
+}
+
+/// The control, and what a proof is not: a yes to a price. Who asks again all the same is shown it once a call.
+#[tokio::test]
+async fn control_a_seller_that_takes_no_proof_is_shown_one_and_paid_nothing() {
+    let world = tempo().await;
+    let fresh = |n: usize| Reply::status(402, "").header("www-authenticate", &tempo_line(&format!("c{n}"), "0"));
+    let seller = tempo_seller("0", fresh).await;
     let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
     assert_eq!(told.outcome(), "refused", "{}", told.text());
-    assert!(told.text().contains("for no money; Bursar signs only payments"), "{}", told.text());
+    assert_eq!((signatures(&seller).len(), seller.hits().len()), (1, 2));
+    assert_eq!(money::purchases(&world).await.len(), 0);
+}
+
+/// Only a proof on Tempo, and only where the operator lets it be given.
+#[tokio::test]
+async fn no_proof_is_given_where_the_operator_gives_none_and_none_for_another_method() {
+    let mut world = tempo().await;
+    world.set_config("[evm]\nproofs = false\n[evm.chains.tempo-moderato]\n");
+    let seller = tempo_seller("0", |_| Reply::ok("{}")).await;
+    let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!((told.outcome(), told.facts()["code"].as_str()), ("refused", Some("zero_amount")), "{}", told.text());
+    assert!(told.text().contains("the operator's config gives none"), "{}", told.text());
     assert_eq!((signatures(&seller).len(), money::purchases(&world).await.len()), (0, 0));
+
+    let (world, _, _) = dollars("").await;
+    let line = evm_line_of("c1", 0);
+    let seller = Seller::start(move |_| Reply::status(402, "").header("www-authenticate", &line)).await;
+    let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!((told.outcome(), told.facts()["code"].as_str()), ("refused", Some("zero_amount")), "{}", told.text());
+    assert_eq!((signatures(&seller).len(), world.spent_units()), (0, 0));
+}
+
+/// The shop of the sandbox carries what it is shown to a chain that checks it: memo, nonce, balance and signature.
+#[tokio::test]
+async fn a_charge_on_tempo_is_taken_by_the_play_chain_to_the_last_unit() {
+    let world = tempo().await;
+    let host = world.host().await;
+    let account = world.sandbox.evm_address();
+    let before = world.sandbox.tempo().balance_of(&account);
+    for n in 1..=2 {
+        let url = format!("{}/tempo", world.sandbox.mpp_url());
+        let told = host.fetch(json!({ "url": url, "idempotency_key": format!("k{n}") })).await;
+        assert_eq!(told.outcome(), "bought", "{}", told.text());
+        assert_eq!(world.sandbox.tempo().spent_by(&account), n * CENT);
+    }
+    let (moved, fees) = (world.sandbox.tempo().moved(), world.sandbox.tempo().fees());
+    assert!(moved.iter().all(|t| t.to == world.sandbox.mpp_shop().pay_to() && t.memo.is_some()));
+    assert_ne!(moved[0].memo, moved[1].memo, "each challenge has its own");
+    assert_eq!(before - world.sandbox.tempo().balance_of(&account), 2 * CENT + fees);
+    let rows = money::purchases(&world).await;
+    let paid: u64 = rows.iter().filter_map(|row| row.paid).map(|paid| paid.atomic()).sum();
+    let gas: u64 = rows.iter().filter_map(|row| row.fee).map(|fee| fee.atomic()).sum();
+    assert_eq!(paid, 2 * CENT, "what the chain saw leave");
+    assert!(fees <= gas, "the most that the gas may cost counts: {fees} of {gas}");
+    world.verify().await;
+}
+
+/// Facts 4, hazard 16: a seller that names a far end gets a signature that is dead within minutes.
+#[tokio::test]
+async fn hazard_16_a_signature_dies_soon_whatever_end_a_seller_names() {
+    let (world, clock, chain) = dollars("").await;
+    let seller = Seller::start(move |hit| match credential(hit) {
+        Some(credential) => {
+            let moved = chain.transfer_with_authorization(authorization(&credential)).is_ok();
+            if moved { Reply::ok("{}") } else { Reply::status(402, "") }
+        }
+        None => {
+            let line = format!("{}, expires=\"2099-01-01T00:00:00Z\"", evm_line(&format!("c{}", hit.n)));
+            Reply::status(402, "").header("www-authenticate", &line)
+        }
+    })
+    .await;
+    let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
+    assert_eq!((told.outcome(), world.spent_units()), ("bought", CENT), "{}", told.text());
+    let shown = seller.hits().iter().find_map(credential).expect("a credential");
+    let ends = authorization(&shown).authorization.valid_before;
+    assert!(ends <= clock.now_s().max(Clock::system().now_s()) + 300, "{ends}");
+    world.verify_money().await;
+}
+
+/// A challenge does not name the token's EIP-712 domain, and its x402 twin does: one that checks signatures by another
+/// domain than the token's is not signed for. A twin of another payee says nothing.
+#[tokio::test]
+async fn the_x402_twin_of_a_charge_tells_by_which_domain_its_seller_checks() {
+    let twin = |name: &str, to: &str| {
+        let terms = json!({ "x402Version": 2, "accepts": [{ "scheme": "exact", "network": "eip155:84532",
+            "amount": CENT.to_string(), "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e", "payTo": to,
+            "maxTimeoutSeconds": 60, "extra": { "name": name, "version": "2" } }] });
+        data_encoding::BASE64.encode(terms.to_string().as_bytes())
+    };
+    let other = "0x1111111111111111111111111111111111111111";
+    for (name, to, paid) in [("USDC", PAYEE, true), ("Other Coin", PAYEE, false), ("Other Coin", other, true)] {
+        let (world, _, chain) = dollars("").await;
+        let terms = twin(name, to);
+        let seller = Seller::start(move |hit| match credential(hit) {
+            Some(credential) => {
+                let moved = chain.transfer_with_authorization(authorization(&credential)).is_ok();
+                if moved { Reply::ok("{}") } else { Reply::status(402, "") }
+            }
+            None => Reply::status(402, "")
+                .header("www-authenticate", &evm_line(&format!("c{}", hit.n)))
+                .header("payment-required", &terms),
+        })
+        .await;
+        let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
+        assert_eq!(told.outcome() == "bought", paid, "{name} {to}: {}", told.text());
+        assert_eq!((world.spent_units(), signatures(&seller).len()), (if paid { CENT } else { 0 }, usize::from(paid)));
+        if paid {
+            assert_eq!(money::purchases(&world).await[0].rail, "mpp eip3009", "of two equal prices the challenge's");
+        } else {
+            assert_eq!(told.facts()["code"], "wrong_domain", "{}", told.text());
+        }
+    }
 }

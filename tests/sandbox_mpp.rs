@@ -360,3 +360,47 @@ async fn the_shop_chats_by_post_as_well() {
     assert_eq!(request.send().await.unwrap().status(), 200);
     assert_eq!(lab.shop.session(&session.id), Some((38, true)));
 }
+
+/// The play Tempo is as strict as the real one: it takes a transaction once, while it lives, and only from who signed it.
+#[tokio::test]
+async fn the_play_tempo_takes_each_transaction_once_and_none_that_it_should_not() {
+    use bitcoin::secp256k1::SecretKey;
+    use bursar::{
+        evm::tempo::{Ask, Charge, Fees, MODERATO, Transfer},
+        sandbox::{
+            PlayTempo,
+            chain::tempo::{PATH_USD, TempoRevert},
+        },
+    };
+    let clock = Clock::manual(1_795_000_000_000);
+    let (tempo, now_s) = (PlayTempo::new(clock.clone()), clock.now_s());
+    let key = SecretKey::from_slice(&[7; 32]).unwrap();
+    let token = PATH_USD.parse().unwrap();
+    let to = "0x742d35Cc6634c0532925a3b844bC9e7595F8fE00".parse().unwrap();
+    let sign = |chain_id: u64, value: u64, until: u64| {
+        let transfers = vec![Transfer { to, value, memo: Some([9; 32]) }];
+        let charge = Charge { chain_id, token, transfers, fees: Fees::Token(token) };
+        let signed = Ask::Charge(charge).sign(until, &key);
+        (signed.from, data_encoding::HEXLOWER.decode(&signed.bytes.as_bytes()[2..]).unwrap())
+    };
+    let (from, sound) = sign(MODERATO, 10_000, now_s + 25);
+    assert_eq!(tempo.carry(&sound), Err(TempoRevert::InsufficientBalance));
+    tempo.mint(from, 1_000_000);
+    assert_eq!(tempo.carry(&sign(MODERATO + 1, 10_000, now_s + 25).1), Err(TempoRevert::WrongChain));
+    assert_eq!(tempo.carry(&sign(MODERATO, 10_000, now_s).1), Err(TempoRevert::Expired));
+    assert_eq!(tempo.carry(&sign(MODERATO, 10_000, now_s + 31).1), Err(TempoRevert::TooFarAhead));
+    assert_eq!(tempo.carry(&sound[1..]), Err(TempoRevert::Malformed));
+    assert_eq!(tempo.carry(&[&sound[..], &[0]].concat()), Err(TempoRevert::Malformed));
+    // Whoever changes a byte has changed who signed, and that account holds nothing; or it is no signature at all.
+    for at in [sound.len() - 200, sound.len() - 40, sound.len() - 2] {
+        let mut other = sound.clone();
+        other[at] ^= 1;
+        assert!(tempo.carry(&other).is_err(), "byte {at}");
+    }
+    assert_eq!((tempo.moved().len(), tempo.balance_of(&from)), (0, 1_000_000));
+    let taken = tempo.carry(&sound).unwrap();
+    assert_eq!((taken.from, tempo.balance_of(&to), tempo.moved()[0].memo), (from, 10_000, Some([9; 32])));
+    assert_eq!(tempo.balance_of(&from), 1_000_000 - 10_000 - tempo.fees());
+    assert_eq!(tempo.carry(&sound), Err(TempoRevert::Taken));
+    assert_eq!(tempo.spent_by(&from), 10_000);
+}

@@ -132,6 +132,10 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
     story.call("fetch_paid", json!({ "url": rates, "purpose": "exchange rates" })).await?;
     story.call("set_budget", json!({ "scope": "purchase", "limit": "4000 sat" })).await?;
 
+    story.scene("Another dialect", "This seller speaks MPP. It is the same wallet, inside the same budget.")?;
+    let ask = json!({ "url": format!("{}/rates", sandbox.mpp_url()), "purpose": "one more answer" });
+    story.call("fetch_paid", ask).await?;
+
     story.dollars(&sandbox.ntriq_url()).await?;
 
     story.scene("The books", "What the person reads afterwards: bursar audit")?;

@@ -82,6 +82,7 @@ Then try:
   bursar fetch -d '{{\"query\":\"payment processing challenges\"}}' {jamie}/api/discover-podcasts
   bursar fetch -d '{{\"text\":\"I love this\"}}' {ntriq}/sentiment
   bursar fetch {mpp}/rates
+  bursar fetch {mpp}/tempo
   bursar audit
 
 The play wallet's string (BURSAR_NWC) is in {home}/wallet.nwc, the play USDC's key (BURSAR_EVM_KEY) in
@@ -116,7 +117,7 @@ pub(super) fn write_config(home: &Path, rpc: &str) -> Result<(), Failure> {
         return Ok(());
     }
     // A config that others may write is refused, whatever this person's umask is.
-    write_secret(&path, &format!("[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]"))
+    write_secret(&path, &format!("[evm.chains.base-sepolia]\nrpc = [\"{rpc}\"]\n[evm.chains.tempo-moderato]"))
 }
 
 async fn stop() {

@@ -43,6 +43,8 @@ pub struct EvmConfig {
     pub chains: Vec<EvmChain>,
     /// The tokens that may be paid with: the pinned ones and the operator's own.
     pub assets: Assets,
+    /// Whether a seller that asks for no money may be shown whose account this is.
+    pub proofs: bool,
 }
 
 /// A chain that may be paid on.
@@ -106,6 +108,7 @@ impl EvmConfig {
             passphrase_file: passphrase_file.map(PathBuf::from),
             chains,
             assets,
+            proofs: section.proofs.unwrap_or(true),
         })
     }
 

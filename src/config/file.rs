@@ -103,6 +103,9 @@ pub(super) struct EvmSection {
     /// Whether prices may be paid through Permit2, which needs an allowance that its owner gave it on the chain (false
     /// unless told). Bursar never signs an allowance.
     pub(super) permit2: bool,
+    /// Whether a seller on Tempo that asks for no money, only for a proof of whose account asks, is given one (true unless
+    /// told).
+    pub(super) proofs: Option<bool>,
     /// Tokens that may be paid with beside the built-in USDC.
     pub(super) assets: Vec<AssetRow>,
 }

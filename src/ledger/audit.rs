@@ -132,11 +132,11 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Refusals, re-uses, and what came back: journal rows that are no step of a purchase.
+/// Refusals, re-uses, proofs, and what came back: journal rows that are no step of a purchase.
 fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT at_ms, session_id, principal, kind, currency, amount, note, purchase_id FROM journal
-         WHERE kind IN('refuse','reuse','credit') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
+         WHERE kind IN('refuse','reuse','prove','credit') AND (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR session_id = ?2)
            AND (?3 IS NULL OR at_ms >= ?3) AND (?4 IS NULL OR CASE WHEN json_valid(note) THEN json_extract(note, '$.host') = ?4 END)
          ORDER BY seq DESC LIMIT CASE WHEN ?5 = 0 THEN -1 ELSE ?5 END",
     )?;
@@ -162,16 +162,14 @@ fn events(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, LedgerErr
                 back: money(&currency, r.get(5)?).filter(|_| credit),
                 held: money(&currency, 0),
                 rail: text("rail"),
-                network: String::new(),
+                network: text("network"),
                 transaction: None,
-                state: if refused {
-                    "refused"
-                } else if credit {
-                    "refund"
-                } else {
-                    "token"
-                }
-                .into(),
+                state: match kind.as_str() {
+                    "refuse" => "refused".into(),
+                    "prove" => "proof".into(),
+                    "credit" => "refund".into(),
+                    _ => "token".into(),
+                },
                 purpose: text("purpose"),
                 note: text("say"),
                 http_status: note.get("status").and_then(|v| v.as_u64()).and_then(|s| u16::try_from(s).ok()),

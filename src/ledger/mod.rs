@@ -45,7 +45,7 @@ pub use journal::Head;
 pub use limits::LimitSet;
 pub use part::Posted;
 pub use purchase::{Begun, Idempotency, NewPurchase, Standing};
-pub use refusals::{Refused, Reused};
+pub use refusals::{Proved, Refused, Reused};
 pub use result::StoredResult;
 pub use schema::path as file;
 pub(crate) use schema::secure_home;

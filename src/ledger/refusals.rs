@@ -1,4 +1,4 @@
-//! Journal lines without a purchase of their own: refusals, and credentials used again.
+//! Journal lines without a purchase of their own: refusals, credentials used again, and proofs of whose account asks.
 
 use serde_json::json;
 
@@ -49,7 +49,50 @@ pub struct Reused {
     pub purpose: String,
 }
 
+/// A proof of whose account asks, which moved nothing.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// Who asked.
+    pub principal: String,
+    /// The key of the session, or empty.
+    pub session_key: String,
+    /// The host that is shown the proof.
+    pub host: String,
+    /// Method and path.
+    pub path: String,
+    /// The network of the account.
+    pub network: String,
+    /// The caller's words.
+    pub purpose: String,
+}
+
 impl Ledger {
+    /// Writes into the journal that a seller is about to be shown whose account this is.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn proved(&self, proved: Proved) -> Result<(), LedgerError> {
+        let now = self.now();
+        self.0
+            .writer
+            .write(move |conn| {
+                let session = session::touch(conn, &proved.principal, &proved.session_key, now)?;
+                let line = journal::Line {
+                    purchase: None,
+                    session: Some(&session),
+                    principal: &proved.principal,
+                    kind: "prove",
+                    currency: Currency::Usd.code(),
+                    amount: 0,
+                    note: json!({ "host": proved.host, "path": proved.path, "rail": "proof",
+                                  "network": proved.network, "purpose": proved.purpose,
+                                  "say": "it was shown whose account this is; nothing was paid" }),
+                };
+                journal::append(conn, now, &line, &[])
+            })
+            .await
+    }
+
     /// Writes a refusal into the journal.
     ///
     /// # Errors

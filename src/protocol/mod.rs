@@ -482,6 +482,7 @@ pub fn read_with(seen: Seen<'_>, assets: &Assets) -> Challenge {
         // two equal prices the first is taken.
         mpp::read(&page, &mut challenge);
         x402::read(&page, &mut challenge);
+        mpp::compare_with_twins(&mut challenge);
     } else if page.listing.challenges.iter().any(is_payment) {
         let status = seen.status;
         challenge.notes.push(format!("a payment challenge came with status {status} instead of 402; it was not read"));

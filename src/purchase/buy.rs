@@ -37,6 +37,7 @@ impl Purse {
             budgets: &budgets,
             seller: self.seller_forbidden(&call.request.host()),
             world,
+            proofs: self.0.config.evm.proofs,
         };
         let mut judged = Vec::new();
         for offer in offers {

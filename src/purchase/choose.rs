@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::prove::proof_of;
 use crate::{
     ledger::{BudgetView, Scope},
     money::{Amount, Currency},
@@ -22,6 +23,8 @@ pub struct Terms<'a> {
     pub seller: Option<String>,
     /// The ledger's world, once it has one.
     pub world: Option<World>,
+    /// Whether a seller that asks for no money may be shown whose account this is.
+    pub proofs: bool,
 }
 
 /// The wallet that would pay an offer.
@@ -69,10 +72,17 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, S
         Way::Pay(_) => {}
     }
     let Some(price) = offer.price else { return Err(("no_amount", "it does not say what it costs".into())) };
-    // The ledger knows no payment of nothing, and a bare signature would tell a stranger whose account this is.
-    if price.is_zero() {
-        let say =
-            "it asks for a signature that proves whose account this is, and for no money; Bursar signs only payments";
+    // The ledger knows no payment of nothing. What costs nothing is a proof of whose account this is, and no other
+    // signature over no money.
+    let proof = proof_of(offer).is_some();
+    if price.is_zero() && !(proof && terms.proofs) {
+        let say = match proof {
+            true => {
+                "it asks for no money, only for a proof of whose account this is, and the operator's config gives none \
+                 (proofs under [evm])"
+            }
+            false => "it asks for a signature over no money; Bursar signs only payments",
+        };
         return Err(("zero_amount", say.into()));
     }
     if let Some(seller) = &terms.seller {
@@ -88,6 +98,9 @@ pub fn judge(offer: &Offer, terms: &Terms<'_>, wallet: Result<WalletTerms<'_>, S
     let elsewhere = |ours: &&str| wallet.world == World::Test && invoices_of(ours) != offer.network;
     if let Some(ours) = wallet.network.filter(|_| offer.rail == Rail::LIGHTNING).filter(elsewhere) {
         return Err(("wrong_network", format!("it is on {}, and this wallet is on {ours}", offer.network)));
+    }
+    if price.is_zero() {
+        return Ok(());
     }
     affordable(price, wallet.fee_cap, terms)?;
     if let Some(balance) = wallet.balance.filter(|balance| price.exceeds(*balance)) {
@@ -156,7 +169,7 @@ pub fn choose<'a>(judged: &[(&'a Offer, Verdict)], order: &[Currency]) -> Option
     let payable: Vec<(&Offer, Amount)> = judged
         .iter()
         .filter(|(offer, verdict)| verdict.is_ok() && matches!(offer.way, Way::Pay(_)))
-        .filter_map(|(offer, _)| Some((*offer, offer.price?)))
+        .filter_map(|(offer, _)| Some((*offer, offer.price.filter(|price| !price.is_zero())?)))
         .collect();
     let place = |c: Currency| order.iter().position(|o| *o == c).unwrap_or(order.len());
     let (best, price) = payable.iter().min_by_key(|(_, price)| (place(price.currency()), price.atomic())).copied()?;

@@ -16,6 +16,7 @@ use crate::{
     http::Answer,
     ledger::{Idempotency, PurchaseId, Refused, Reused, Standing, State, StoredCredential},
     money::{Amount, Currency},
+    protocol::Credential,
 };
 
 /// How to hear about progress. Called at least every five seconds.
@@ -222,9 +223,14 @@ impl Purse {
             tracing::warn!("a refusal could not be recorded: {e}");
         }
         match asked? {
-            Asked::Answered { answer, token, free_tier } => self.answered_free(call, answer, token, free_tier).await,
+            Asked::Answered { answer, token, free_tier } => {
+                self.answered_free(call, answer, token, free_tier, None).await
+            }
             Asked::Drawn(served) => self.answered_by_deposit(call, *served).await,
-            Asked::Priced { challenge, because, request, ahead_s, known_price } => {
+            Asked::Priced { mut challenge, mut because, request, ahead_s, known_price } => {
+                if let Some(report) = self.prove(call, &request, &mut challenge, &mut because, flight).await? {
+                    return Ok(report);
+                }
                 let price = challenge.offers.iter().find_map(|o| o.price.filter(|p| !p.is_zero()));
                 let call = Call {
                     caller: call.caller.clone(),
@@ -250,17 +256,21 @@ impl Purse {
     }
 
     /// The seller answered without a new payment.
-    async fn answered_free(
+    pub(super) async fn answered_free(
         &self,
         call: &Call,
         answer: Answer,
         token: Option<StoredCredential>,
         free_tier: bool,
+        proof: Option<&Credential>,
     ) -> Result<Report, No> {
         let now = self.0.clock.now_ms();
         let mut body = Results::body(free_id(), &answer, now);
         if let Some(credential) = token.as_ref().and_then(|t| quote::credential_of(&t.pin, &t.proof)) {
             body.mask(&credential);
+        }
+        if let Some(proof) = proof {
+            body.mask(proof);
         }
         let status = answer.status;
         let (outcome, say) = match &token {
@@ -277,6 +287,9 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 });
                 (Outcome::Token, format!("Nothing was paid now: the token bought with {} opened it", token.purchase))
+            }
+            None if proof.is_some() => {
+                (Outcome::Free, "Nothing was paid: a proof of whose account this is opened it".into())
             }
             None if free_tier => (Outcome::Free, "Nothing was paid: the seller's free tier answered".into()),
             None => (Outcome::Free, "Nothing was paid: no payment was asked for".into()),

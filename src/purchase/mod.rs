@@ -19,6 +19,7 @@ mod known;
 mod nonce;
 mod outcome;
 mod present;
+mod prove;
 mod quote;
 mod reach;
 mod redeem;

@@ -116,6 +116,10 @@ impl Purse {
                 (Verdict::Rejected, format!("the token of {} does not open this path", stored.purchase))
             };
             ledger.learn(stored.id, &path, verdict).await?;
+            // What does something is not sent again to who may have begun to do it: the next call goes without it.
+            if said.status >= 500 && !asks(&said) && !request.repeatable() {
+                return Ok(Asked::Answered { answer: said, token: Some(stored), free_tier: false });
+            }
             because.push(say);
             // A fresh challenge often comes with the rejection: no second request, no second invoice.
             answer = (said.status == 402).then_some(said);

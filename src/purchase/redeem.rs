@@ -39,7 +39,9 @@ impl Run<'_> {
         // What was paid is shown even where the payment outlasted its challenge: the seller decides, by its own clock.
         let ended = self.pin.as_ref().and_then(Pin::expires_at).is_some_and(|end| end <= self.purse.0.clock.now_s());
         if ended && at.state == State::Undelivered && !topping_up {
-            return Ok(failed("the seller's challenge has ended, so that its proof is shown no more".into()));
+            let why = "the seller's challenge has ended, so that its proof is shown no more".into();
+            // What it answered before stands: by that it cools down.
+            return Ok(Input::SellerFailed { why, status: at.http_status, again: false });
         }
         kill_point("before_redeem");
         let answered = match topping_up {

@@ -46,7 +46,8 @@ impl Totals {
             match row.state.as_str() {
                 "refused" => totals.refused += 1,
                 "token" => totals.reused += 1,
-                "refund" => {}
+                // They bought nothing.
+                "proof" | "refund" => {}
                 _ => totals.purchases += 1,
             }
             // A refusal and a re-use move no money, whatever they say.

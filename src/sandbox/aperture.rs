@@ -188,7 +188,7 @@ impl Gate {
 }
 
 /// Reads `(LSAT|L402) <base64>:<64 lower-case hex digits>`; anything else is no credential.
-fn credential(headers: &HeaderMap) -> Option<(Macaroon, [u8; 32])> {
+pub(super) fn credential(headers: &HeaderMap) -> Option<(Macaroon, [u8; 32])> {
     let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let rest = text.strip_prefix("LSAT ").or_else(|| text.strip_prefix("L402 "))?;
     let (token, preimage) = rest.split_once(':')?;

@@ -36,7 +36,7 @@ use std::{
 };
 
 pub use aperture::{Aperture, ApertureOptions};
-pub use chain::{Carried, ChainRpc, PlayChain, Revert, RpcMode};
+pub use chain::{Carried, ChainRpc, PlayChain, PlayTempo, Revert, RpcMode};
 pub use jamie::{Jamie, JamieMode, JamieOptions};
 pub use macaroon::RootKey;
 pub use mpp_shop::{MppShop, MppShopOptions};
@@ -103,7 +103,7 @@ pub struct SandboxOptions {
     pub home: Option<PathBuf>,
     /// The play money in the wallet, in satoshi.
     pub balance_sat: u64,
-    /// The play USDC of [`Sandbox::evm_key`]'s account, in its smallest unit, a millionth.
+    /// The play USDC of [`Sandbox::evm_key`]'s account, in its smallest unit, a millionth; as much pathUSD on Tempo.
     pub balance_micro_usd: u64,
     /// The clock everything reads; sockets' deadlines stay on the machine's own.
     pub clock: Clock,
@@ -146,6 +146,7 @@ pub struct Sandbox {
     rpc: ChainRpc,
     ntriq: Ntriq,
     mpp_shop: MppShop,
+    tempo: PlayTempo,
     evm_key: SecretKey,
 }
 
@@ -191,14 +192,16 @@ impl Sandbox {
         )
         .await?;
         let shop = MppShopOptions { listen: ports.nth(6), ..mpp_shop };
-        let mpp_shop = MppShop::start(node.clone(), clock.clone(), shop).await?;
-        let chain = PlayChain::new(clock.clone());
+        let (chain, tempo) = (PlayChain::new(clock.clone()), PlayTempo::new(clock.clone()));
+        let chains = (chain.clone(), tempo.clone());
+        let mpp_shop = MppShop::start_on(node.clone(), chains, clock.clone(), shop).await?;
         let evm_key = seed.evm_key("evm");
         chain.mint(account_of(&evm_key), balance_micro_usd);
+        tempo.mint(account_of(&evm_key), balance_micro_usd);
         let pay_to = account_of(&seed.evm_key("ntriq"));
         let ntriq = Ntriq::start(chain.clone(), clock, NtriqOptions { listen: ports.nth(4), pay_to }).await?;
         let rpc = ChainRpc::start(chain.clone(), ports.nth(5)).await?;
-        Ok(Sandbox { node, wallet, jamie, aperture, relay, chain, rpc, ntriq, mpp_shop, evm_key })
+        Ok(Sandbox { node, wallet, jamie, aperture, relay, chain, rpc, ntriq, mpp_shop, tempo, evm_key })
     }
 
     /// The play Lightning network, which counts every msat that moved.
@@ -229,6 +232,11 @@ impl Sandbox {
     /// The play chain, which counts every unit of USDC that moved.
     pub fn chain(&self) -> &PlayChain {
         &self.chain
+    }
+
+    /// The play Tempo chain, which counts every millionth of a dollar that moved on it.
+    pub fn tempo(&self) -> &PlayTempo {
+        &self.tempo
     }
 
     /// The chain's JSON-RPC node.

@@ -67,7 +67,7 @@ fn the_command_leaves_the_key_and_a_config_that_names_the_node_and_overwrites_no
         assert_eq!(mode & 0o777, 0o600);
     }
     let config = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
-    assert_eq!(config, format!("[evm.chains.base-sepolia]\nrpc = [{}]\n", said["rpc"]));
+    assert_eq!(config, format!("[evm.chains.base-sepolia]\nrpc = [{}]\n[evm.chains.tempo-moderato]\n", said["rpc"]));
     assert!(said["ntriq"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     assert!(said["mpp"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     let pack = std::fs::read_to_string(home.path().join("catalog/sandbox.jsonl")).unwrap();

@@ -238,6 +238,26 @@ pub(super) fn read(page: &Page<'_>, found: &mut Found) {
     }
 }
 
+/// Looks at what x402 says of the same transfer on the same answer. A challenge of MPP does not name the token's EIP-712
+/// domain, and its twin does: where token, chain, payee and amount agree, it is the domain that the seller checks
+/// signatures by. One that is not the token's own (its entry has that objection) leads to a signature that cannot settle.
+/// Where there is no twin, or it says nothing, the pinned domain is taken.
+pub(super) fn compare_with_twins(found: &mut Found) {
+    let is_transfer = |offer: &Offer, protocol| offer.protocol == protocol && offer.rail == Rail::EIP3009;
+    let wrong = |offer: &&Offer| is_transfer(offer, Protocol::X402) && offer.objects(&["wrong_domain"]);
+    let twins: Vec<Offer> = found.offers.iter().filter(wrong).cloned().collect();
+    for offer in found.offers.iter_mut().filter(|offer| is_transfer(offer, Protocol::Mpp)) {
+        let same = |twin: &&Offer| {
+            (&twin.network, &twin.asset, &twin.payee, twin.price)
+                == (&offer.network, &offer.asset, &offer.payee, offer.price)
+        };
+        if let Some(twin) = twins.iter().find(same) {
+            let objections = twin.objections.iter().filter(|objection| objection.code == "wrong_domain").cloned();
+            offer.objections.extend(objections);
+        }
+    }
+}
+
 fn is_same(a: &Offer, b: &Offer) -> bool {
     match (&a.way, &b.way) {
         (super::Way::Pay(a), super::Way::Pay(b)) => match (&**a, &**b) {

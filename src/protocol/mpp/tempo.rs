@@ -62,6 +62,7 @@ pub(super) fn offer(challenge: Challenge, terms: &Map<String, Value>, asked: &Ur
                 );
             }
             offer.price = Some(Amount::zero(Currency::Usd));
+            offer.remarks.push("it costs nothing but a proof of whose account this is".into());
             chain_id.map(|chain_id| Ask::Proof {
                 chain_id,
                 challenge_id: challenge.id.clone(),

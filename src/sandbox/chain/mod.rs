@@ -7,7 +7,9 @@ mod block;
 mod book;
 mod carried;
 mod permit2;
+mod rlp;
 pub mod rpc;
+pub mod tempo;
 
 use std::{
     fmt,
@@ -19,6 +21,7 @@ pub(super) use book::{Mined, Moved};
 pub use book::{Revert, Transfer};
 pub use carried::Carried;
 pub use rpc::{ChainRpc, RpcMode};
+pub use tempo::PlayTempo;
 
 use self::book::Book;
 use super::lock;

@@ -20,6 +20,8 @@ pub(super) struct Shown {
     pub(super) challenge: Challenge,
     pub(super) request: Value,
     pub(super) payload: Map<String, Value>,
+    /// Who says that it pays; empty where nobody does.
+    pub(super) source: String,
 }
 
 /// Mints and recognises challenges.
@@ -33,11 +35,11 @@ pub(super) struct Mint {
 
 impl Mint {
     /// Writes the header line of a new challenge.
-    pub(super) fn line(&self, intent: &str, request: &Value, now_ms: u64) -> Option<HeaderValue> {
+    pub(super) fn line(&self, method: &str, intent: &str, request: &Value, now_ms: u64) -> Option<HeaderValue> {
         let mut challenge = Challenge {
             id: String::new(),
             realm: self.realm.clone(),
-            method: "lightning".into(),
+            method: method.into(),
             intent: intent.into(),
             request: encode(canonical(&request.to_string())?.as_bytes()),
             expires: Some(stamp::iso(now_ms.saturating_add(LIFE_MS))),
@@ -75,6 +77,7 @@ impl Mint {
             return None;
         }
         let request = serde_json::from_slice(&decode(&challenge.request)?).ok()?;
-        Some(Shown { challenge, request, payload: whole.get("payload")?.as_object()?.clone() })
+        let source = whole.get("source").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(Shown { challenge, request, payload: whole.get("payload")?.as_object()?.clone(), source })
     }
 }

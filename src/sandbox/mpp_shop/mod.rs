@@ -1,4 +1,5 @@
-//! A shop that sells by MPP over Lightning: single calls, and sessions whose deposits and refunds really move play sats.
+//! A shop that sells by MPP: single calls over Lightning and on Tempo, and sessions whose deposits and refunds really move
+//! play sats.
 //!
 //! | path | price |
 //! |---|---|
@@ -7,15 +8,20 @@
 //! | `/chat` | a session; one unit a call |
 //! | `/stream?chunks=N` | a session; one unit a chunk, as an event stream that pauses when the balance is used up |
 //! | `/both` | a charge or a session, each with an invoice of its own |
+//! | `/tempo` | a charge in dollars on the play Tempo chain |
+//! | `/proof` | nothing but a proof of whose account on Tempo asks |
+//! | `/every` | LSAT, L402, a charge, a session or x402, each with an invoice or terms of its own |
 //!
 //! It follows the drafts and the servers of the field: a charge's challenge is used up by one call, a session may be
 //! shown any challenge of the realm that has not ended, and whatever is wrong with a credential, the answer is 402 with
 //! new challenges and a problem document.
 
 mod challenge;
+mod every;
 mod options;
 mod sessions;
 mod stream;
+mod tempo;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,8 +46,15 @@ use self::{
     challenge::{Mint, Shown},
     sessions::Sessions,
 };
-use super::{SandboxError, listen, lock, node::PlayNode, stamp};
-use crate::{clock::Clock, protocol::mpp::encode};
+use super::{
+    SandboxError,
+    chain::{PlayChain, PlayTempo},
+    listen, lock,
+    macaroon::RootKey,
+    node::PlayNode,
+    stamp,
+};
+use crate::{clock::Clock, evm::Address, protocol::mpp::encode};
 
 /// How long an invoice can be paid, in seconds.
 const INVOICE_S: u64 = 600;
@@ -60,6 +73,11 @@ struct Gate {
     clock: Clock,
     options: MppShopOptions,
     mint: Mint,
+    dollars: PlayChain,
+    tempo: PlayTempo,
+    /// Where dollars go.
+    pay_to: Address,
+    root: RootKey,
     book: Mutex<Book>,
 }
 
@@ -75,14 +93,38 @@ struct Book {
 }
 
 impl MppShop {
-    /// Starts the shop.
+    /// Starts the shop, with chains for dollars of its own.
     ///
     /// # Errors
     /// [`SandboxError::Bind`].
     pub async fn start(node: PlayNode, clock: Clock, options: MppShopOptions) -> Result<MppShop, SandboxError> {
+        let chains = (PlayChain::new(clock.clone()), PlayTempo::new(clock.clone()));
+        MppShop::start_on(node, chains, clock, options).await
+    }
+
+    /// Starts the shop on these chains: the one that x402 pays on, and Tempo.
+    ///
+    /// # Errors
+    /// [`SandboxError::Bind`].
+    pub async fn start_on(
+        node: PlayNode,
+        (dollars, tempo): (PlayChain, PlayTempo),
+        clock: Clock,
+        options: MppShopOptions,
+    ) -> Result<MppShop, SandboxError> {
         let (listener, bound) = listen::bind(options.listen).await?;
         let mint = Mint { key: crate::random(), realm: bound.to_string(), own_header: options.own_header };
-        let gate = Arc::new(Gate { node, clock, options, mint, book: Mutex::default() });
+        let gate = Arc::new(Gate {
+            node,
+            clock,
+            options,
+            mint,
+            dollars,
+            tempo,
+            pay_to: Address(crate::random()),
+            root: RootKey::random(),
+            book: Mutex::default(),
+        });
         let stop = CancellationToken::new();
         listen::serve(listener, Router::new().fallback(answer).with_state(gate.clone()), stop.clone());
         Ok(MppShop { url: format!("http://{bound}"), gate, _stop: stop.drop_guard() })
@@ -96,6 +138,11 @@ impl MppShop {
     /// How many requests it was sent.
     pub fn requests(&self) -> usize {
         lock(&self.gate.book).requests
+    }
+
+    /// Where its dollars go.
+    pub fn pay_to(&self) -> Address {
+        self.gate.pay_to
     }
 
     /// How many invoices it made.
@@ -115,36 +162,72 @@ impl MppShop {
     }
 }
 
+/// A way into a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Charge,
+    Session,
+    Tempo,
+    Proof,
+}
+
+impl Door {
+    /// Its method and intent.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Door::Charge => ("lightning", "charge"),
+            Door::Session => ("lightning", "session"),
+            Door::Tempo | Door::Proof => ("tempo", "charge"),
+        }
+    }
+}
+
 async fn answer(State(gate): State<Arc<Gate>>, uri: Uri, headers: HeaderMap) -> Response {
     let now_ms = gate.clock.now_ms();
     let idle_ms = gate.options.idle_timeout_s.saturating_mul(1000);
     lock(&gate.book).requests += 1;
     lock(&gate.book).sessions.close_idle(idle_ms, now_ms, &gate.node, gate.options.refunds);
     let path = uri.path();
-    let intents: &[&str] = match path {
+    let doors: &[Door] = match path {
         "/free" => return gate.content(path, Map::new()),
-        "/rates" => &["charge"],
-        "/chat" | "/stream" => &["session"],
-        "/both" => &["charge", "session"],
+        "/rates" => &[Door::Charge],
+        "/chat" | "/stream" => &[Door::Session],
+        "/both" => &[Door::Charge, Door::Session],
+        "/tempo" => &[Door::Tempo],
+        "/proof" => &[Door::Proof],
+        "/every" if gate.takes_token(&headers) || gate.takes_payment(&headers) => {
+            return gate.content(path, Map::new());
+        }
+        "/every" => &[Door::Charge, Door::Session],
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
-    let shown = gate.mint.read(&headers, now_ms).filter(|shown| intents.contains(&shown.challenge.intent.as_str()));
-    let Some(shown) = shown else {
-        return gate.demand(intents, "payment-required", "Payment is required.");
+    let door_of = |shown: &Shown| {
+        let said = (shown.challenge.method.as_str(), shown.challenge.intent.as_str());
+        doors.iter().find(|door| door.names() == said).copied()
     };
-    let done = match shown.challenge.intent.as_str() {
-        "charge" => gate.charged(&shown).map(|receipt| gate.content(path, receipt)),
-        _ => gate.session(&shown, &uri, now_ms),
+    let shown = gate.mint.read(&headers, now_ms).and_then(|shown| Some((door_of(&shown)?, shown)));
+    let Some((door, shown)) = shown else {
+        return gate.demand(path, doors, "payment-required", "Payment is required.");
     };
-    done.unwrap_or_else(|why| gate.demand(intents, "verification-failed", why))
+    let content = |receipt| gate.content(path, receipt);
+    let done = match door {
+        Door::Charge => gate.charged(&shown).map(content),
+        Door::Session => gate.session(&shown, &uri, now_ms),
+        Door::Tempo => gate.charged_on_tempo(&shown).map(content),
+        Door::Proof => gate.proved(&shown).map(content),
+    };
+    done.unwrap_or_else(|why| gate.demand(path, doors, "verification-failed", why))
 }
 
 impl Gate {
-    /// The 402, with one invoice for each intent.
-    fn demand(&self, intents: &[&str], problem: &str, detail: &str) -> Response {
+    /// The 402, with one invoice for each door that takes sats.
+    fn demand(&self, path: &str, doors: &[Door], problem: &str, detail: &str) -> Response {
         let mut response = self::problem(problem, detail);
-        for intent in intents {
-            match self.challenge(intent) {
+        if path == "/every" {
+            self.add_other_doors(response.headers_mut());
+        }
+        for door in doors {
+            match self.challenge(*door) {
                 Some(line) => response.headers_mut().append(WWW_AUTHENTICATE, line),
                 None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             };
@@ -152,23 +235,35 @@ impl Gate {
         response
     }
 
-    fn challenge(&self, intent: &str) -> Option<HeaderValue> {
+    fn challenge(&self, door: Door) -> Option<HeaderValue> {
         let options = &self.options;
-        let sat = if intent == "charge" { options.price_sat } else { options.deposit_sat };
-        let made = self.node.invoice(sat.saturating_mul(1000), "MPP", INVOICE_S).ok()?;
-        lock(&self.book).invoices += 1;
-        let request = match intent {
-            "charge" => json!({
-                "amount": sat.to_string(), "currency": "sat", "description": "One answer",
-                "methodDetails": { "invoice": made.bolt11, "paymentHash": made.payment_hash, "network": "regtest" },
-            }),
-            _ => json!({
-                "amount": options.unit_sat.to_string(), "currency": "sat", "unitType": "chunk",
-                "depositInvoice": made.bolt11, "paymentHash": made.payment_hash,
-                "depositAmount": sat.to_string(), "idleTimeout": options.idle_timeout_s.to_string(),
-            }),
+        let invoice = |sat: u64| {
+            let made = self.node.invoice(sat.saturating_mul(1000), "MPP", INVOICE_S).ok()?;
+            lock(&self.book).invoices += 1;
+            Some(made)
         };
-        self.mint.line(intent, &request, self.clock.now_ms())
+        let request = match door {
+            Door::Charge => {
+                let made = invoice(options.price_sat)?;
+                json!({
+                    "amount": options.price_sat.to_string(), "currency": "sat", "description": "One answer",
+                    "methodDetails": { "invoice": made.bolt11, "paymentHash": made.payment_hash, "network": "regtest" },
+                })
+            }
+            Door::Session => {
+                let made = invoice(options.deposit_sat)?;
+                json!({
+                    "amount": options.unit_sat.to_string(), "currency": "sat", "unitType": "chunk",
+                    "depositInvoice": made.bolt11, "paymentHash": made.payment_hash,
+                    "depositAmount": options.deposit_sat.to_string(),
+                    "idleTimeout": options.idle_timeout_s.to_string(),
+                })
+            }
+            Door::Tempo => self.asks_on_tempo(options.price_micro_usd),
+            Door::Proof => self.asks_on_tempo(0),
+        };
+        let (method, intent) = door.names();
+        self.mint.line(method, intent, &request, self.clock.now_ms())
     }
 
     /// Takes a charge, once.

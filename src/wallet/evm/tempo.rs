@@ -59,7 +59,13 @@ impl EvmWallet {
     pub(super) fn sign_for_tempo(&self, ask: &Ask, valid_before: u64) -> Result<Prepared, WalletError> {
         let setup = |say: &str| Err(WalletError::Setup(say.to_owned()));
         let Ask::Charge(charge) = ask else {
-            return setup("this wallet signs no proof of who it is, only payments");
+            if self.net(ask.chain_id()).is_none() {
+                return setup("this wallet has no account on that chain");
+            }
+            // It moves nothing, whenever it is shown, and names the one seller that it is for.
+            let wire = serde_json::to_vec(&self.key.sign_for_tempo(ask, valid_before));
+            let wire = wire.map_err(|_| WalletError::Setup("it could not be written".into()))?;
+            return Ok(Prepared { wire, resend_until: 0 });
         };
         let known = tempo::token(charge.chain_id, &charge.token).is_some() && self.net(charge.chain_id).is_some();
         if !known || charge.total().is_none_or(|total| total == 0) {

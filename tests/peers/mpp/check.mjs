@@ -11,7 +11,7 @@ const TIMES = 3;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 const [key, sponsorKey] = [randomBytes(32), randomBytes(32)];
 const [buyer, sponsor] = [key, sponsorKey].map((one) => privateKeyToAddress(`0x${one.toString('hex')}`));
-const payTo = Object.fromEntries(['mppx', 'pympp'].map((name) => (
+const payTo = Object.fromEntries(['mppx', 'pympp', 'mpp-rs'].map((name) => (
   [name, getAddress(`0x${createHash('sha256').update(`payee of ${name}`).digest('hex').slice(24)}`)])));
 
 const begun = performance.now();
@@ -21,7 +21,9 @@ const purse = makePurse(baseRpc, key.toString('hex'), 'mpp', `\n[evm.chains.temp
 const bursar = await purse.serve();
 console.log(`mpp: get_balance says: ${(await bursar.call('get_balance', {})).content[0].text.split('\n')[0]}`);
 
-const kinds = [['mppx', 'tempo'], ['mppx', 'sponsored'], ['mppx', 'evm'], ['pympp', 'tempo'], ['pympp', 'evm']];
+const kinds = [['mppx', 'tempo'], ['mppx', 'sponsored'], ['mppx', 'evm'], ['pympp', 'tempo'], ['pympp', 'evm'],
+  ['mpp-rs', 'tempo']].filter(([by]) => servers[by]);
+const count = (...wanted) => kinds.filter(([, kind]) => wanted.includes(kind)).length * TIMES;
 for (const [by, kind] of kinds) {
   for (let n = 0; n < TIMES; n++) {
     const took = performance.now();
@@ -33,6 +35,12 @@ for (const [by, kind] of kinds) {
 }
 const dear = await bursar.fetchPaid({ url: `${servers.mppx}/tempo/dear`, max_price: '0.009 usd' });
 assert.equal(dear.outcome, 'refused', dear.said);
+
+// A charge of nothing is opened by a proof that mppx checks, and is no purchase.
+const proved = await bursar.fetchPaid({ url: `${servers.mppx}/proof/1` });
+assert.equal(proved.outcome, 'free', proved.said);
+assert.deepEqual(JSON.parse(proved.result.text_unverified), { item: '1', by: 'mppx' });
+console.log(`mpp: a charge of nothing: ${proved.said.split('\n')[0]}`);
 
 // The ledger and the chains, seller by seller, to the unit.
 const audit = await purse.audit();
@@ -48,19 +56,24 @@ const onTempo = await tempo.paidBy(buyer);
 const onBase = await base.paidBy(buyer);
 const [ofTempo, ofBase] = [spent((path) => !path.startsWith('/evm/')), spent((path) => path.startsWith('/evm/'))];
 assert.equal(onBase.sum, ofBase.paid);
-assert.equal(onBase.rows.length, 2 * TIMES, 'one transfer for each purchase');
+assert.equal(onBase.rows.length, count('evm'), 'one transfer for each purchase');
 assert.equal(ofBase.fee, 0);
 assert.equal(onTempo.sum, ofTempo.paid);
-assert.equal(onTempo.rows.length, 3 * TIMES, 'one transfer for each purchase');
+assert.equal(onTempo.rows.length, count('tempo', 'sponsored'), 'one transfer for each purchase');
 assert.equal(await tempo.has(buyer), BigInt(1_000_000_000 - onTempo.sum - onTempo.fees));
 assert.equal(await base.has(buyer), BigInt(1_000_000_000 - onBase.sum));
-for (const [by, chains] of [['mppx', [3, 2]], ['pympp', [2, 1]]]) {
+for (const by of Object.keys(servers)) {
   const got = Number(await tempo.has(payTo[by]) + await base.has(payTo[by]));
-  assert.equal(got, chains[0] * TIMES * CENT, by);
+  assert.equal(got, kinds.filter(([name]) => name === by).length * TIMES * CENT, by);
 }
 // Gas is posted at the most that was signed for, and a sponsored charge costs none.
 assert.ok(onTempo.fees > 0 && onTempo.fees <= ofTempo.fee, `${onTempo.fees} of gas, ${ofTempo.fee} in the ledger`);
-assert.equal(ofTempo.fee, 2 * TIMES * 41_000);
+assert.equal(ofTempo.fee, count('tempo') * 41_000);
+// The server writes x402 terms for the same price on the same answer, and prefers those that pay by its challenge.
+const bare = await fetch(`${servers.mppx}/evm/bare`);
+assert.ok(bare.headers.get('payment-required') && bare.headers.get('www-authenticate')?.startsWith('Payment '));
+const rails = audit.rows.filter(({ purchase, path }) => purchase && path.includes('/evm/')).map(({ rail }) => rail);
+assert.deepEqual([...new Set(rails)], ['mpp eip3009'], 'the Payment offer and not its x402 twin');
 
 // A nonce that was guessed wrong: the other rule is tried once, one of the two is used, and the other stays held.
 const guessed = await bursar.fetchPaid({ url: `${servers.mppx}/guessed/1` });

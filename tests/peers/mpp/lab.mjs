@@ -1,4 +1,4 @@
-// The MPP lab: Tempo and Base Sepolia as anvil has them, and the two sellers. Everything is on loopback, on free ports, and
+// The MPP lab: Tempo and Base Sepolia as anvil has them, and the sellers. Everything is on loopback, on free ports, and
 // ends with this process.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -135,9 +135,11 @@ export async function startLab(buyer, sponsor, sponsorKey, payTo) {
   });
   const env = (name) => ({ LAB_TEMPO: shim, LAB_SETTLE: settle, LAB_PAY_TO: payTo[name], LAB_SPONSOR: toHex(sponsorKey) });
   const python = process.env.LAB_PYTHON ?? here('../mpp-py/bin/python');
-  const [mppx, pympp] = await Promise.all([
+  const { PEER_MPP_RS: rust } = process.env;
+  const [mppx, pympp, mppRs] = await Promise.all([
     run('mppx', process.execPath, [here('server.mjs')], env('mppx')),
     run('pympp', python, [here('server.py')], env('pympp')),
+    ...(rust ? [run('mpp-rs', rust, [], env('mpp-rs'))] : []),
   ]);
-  return { tempo, base, tempoRpc, baseRpc, servers: { mppx, pympp } };
+  return { tempo, base, tempoRpc, baseRpc, servers: { mppx, pympp, ...(mppRs ? { 'mpp-rs': mppRs } : {}) } };
 }

@@ -29,6 +29,7 @@ const sponsor = privateKeyToAccount(LAB_SPONSOR);
 const routes = {
   tempo: seller.tempo.charge({ amount: '0.01' }),
   sponsored: seller.tempo.charge({ amount: '0.01', feePayer: sponsor }),
+  proof: seller.tempo.charge({ amount: '0' }),
   evm: seller.evm.charge({ amount: '0.01' }),
   // An end with six digits of a second looks like pympp's, whose rule for the nonce is the other one.
   guessed: (request) => seller.evm.charge({

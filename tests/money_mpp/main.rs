@@ -1,6 +1,33 @@
 //! MPP over Lightning, with real money moving in the play network: one payment for each answer, whatever a seller says.
+//!
+//! The hazards of paying by MPP, and the tests that assert what moved:
+//!
+//! | hazard | test |
+//! |---|---|
+//! | 1 a fresh 402 behind each payment | `hazard_1_a_seller_that_answers_every_payment_with_a_fresh_402_is_paid_once`, `hazards::hazard_1_of_36_calls_...`, `money_mpp_signed::hazard_1_...` |
+//! | 2 an invoice above its challenge | `hazard_2_a_cheap_challenge_with_a_dear_invoice_moves_nothing` |
+//! | 3, 4, 7, 11 sessions | `money_session`, `protocol_mpp::session` |
+//! | 5 a failure after paying | `hazard_5_and_14_a_failure_after_paying_is_asked_again_with_the_same_credential` |
+//! | 6 budgets at once | `hazards::hazard_6_calls_at_once_stop_exactly_at_the_budget` |
+//! | 8 where a credential goes | `hazards::hazard_8_a_credential_follows_no_redirect_to_another_origin` |
+//! | 9 headers | `hazards::hazard_9_a_challenge_is_found_among_all_that_is_broken_and_paid_at_its_own_price`, `protocol_mpp::vectors` |
+//! | 10 nonces and echoes | `hazards::hazard_10_what_a_challenge_says_is_repeated_byte_for_byte`, `money_mpp_signed::hazard_10_...` |
+//! | 12 invoices that nobody pays | `hazards::hazard_12_a_look_and_a_purchase_mint_one_invoice_each` |
+//! | 13 a challenge beside any status | `asked_again::hazard_13_...`, `hazard_13_a_403_without_a_challenge_after_paying_is_no_reason_to_pay_again` |
+//! | 14 secrets said back | `hazard_5_and_14_...` |
+//! | 15 a seller's words | `hazards::hazard_15_a_sellers_words_are_bounded_data_and_pay_nothing` |
+//! | 16 a far end | `money_mpp_signed::hazard_16_a_signature_dies_soon_whatever_end_a_seller_names` |
+//! | 17 a proof for another host | `money_mpp_signed::hazard_17_a_proof_is_signed_for_the_host_that_was_asked_and_for_no_other` |
+//! | 18 plain HTTP | `hazards::hazard_18_plain_http_is_refused_except_on_loopback` |
+//! | 19 siblings with invoices of their own | `many_doors::hazard_19_of_all_dialects_...`, `hazards::hazard_19_of_two_charges_...` |
+//! | 20 another body | `hazard_20_the_paid_request_is_the_first_one_byte_for_byte` |
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod asked_again;
+mod hazards;
+mod many_doors;
 
 use bursar::{
     clock::Clock,
@@ -170,62 +197,6 @@ async fn hazard_13_a_403_without_a_challenge_after_paying_is_no_reason_to_pay_ag
     assert_eq!((again.purchase(), world.spent_msat()), (told.purchase(), PRICE), "{}", again.text());
 }
 
-/// Several dialects on one 402, each with an invoice of its own: one is paid, and the reason is in the ledger.
-#[tokio::test]
-async fn of_all_dialects_on_one_answer_exactly_one_is_paid() {
-    let world = World::new().await;
-    let node = world.node().clone();
-    let seller = Seller::start(move |hit| {
-        if hit.paid() {
-            return Reply::ok(DATA);
-        }
-        let l402 = |scheme: &str| {
-            let made = node.invoice(PRICE + 1000, "l402", 600).expect("an invoice");
-            format!(r#"{scheme} macaroon="{}", invoice="{}""#, token_for(&made.payment_hash), made.bolt11)
-        };
-        let deposit = node.invoice(40_000, "deposit", 600).expect("an invoice");
-        let session = json!({"amount": "2", "currency": "sat", "depositInvoice": deposit.bolt11,
-            "paymentHash": deposit.payment_hash});
-        let session = encode(session.to_string().as_bytes());
-        let x402 = json!({"x402Version": 2, "accepts": [{"scheme": "exact", "network": "eip155:8453", "amount": "10000",
-            "asset": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "maxTimeoutSeconds": 60,
-            "payTo": "0x742d35Cc6634c0532925a3b844bC9e7595F8fE00", "extra": {"name": "USD Coin", "version": "2"}}]});
-        Reply::status(402, "")
-            .header("www-authenticate", &l402("LSAT"))
-            .header("www-authenticate", &l402("L402"))
-            .header("www-authenticate", &line(&node, "charge", PRICE))
-            .header(
-                "www-authenticate",
-                &format!(
-                    r#"Payment id="s", realm="127.0.0.1", method="lightning", intent="session", request="{session}""#
-                ),
-            )
-            .header("payment-required", &data_encoding::BASE64.encode(x402.to_string().as_bytes()))
-    })
-    .await;
-    let told = world.host().await.fetch(json!({ "url": seller.url("/a") })).await;
-    assert_eq!(told.outcome(), "bought", "{}", told.text());
-    assert_eq!((world.spent_msat(), world.node().moved().len()), (PRICE, 1), "the cheapest, and only that");
-    let rows = world.audit().await;
-    assert_eq!((rows.len(), rows[0].rail.as_str()), (1, "mpp lightning"));
-    assert!(credentials(&seller).len() == 1 && seller.hits().iter().filter(|hit| hit.paid()).count() == 1);
-    assert_eq!(money::states(&world).await, ["delivered"]);
-    world.verify_money().await;
-}
-
-/// Facts 4, hazard 6 for MPP: twenty challenges just below the purchase limit stop at the session's budget.
-#[tokio::test]
-async fn hazard_6_the_budget_stops_a_row_of_challenges() {
-    let world = World::with("[limits.default]\nsat = { purchase = \"30\", session = \"100\", day = \"100\" }\n").await;
-    let seller = sour(&world, |_, _| Reply::ok(DATA)).await;
-    let host = world.host().await;
-    for n in 0..20 {
-        host.fetch(json!({ "url": seller.url(&format!("/{n}")), "idempotency_key": format!("k{n}") })).await;
-    }
-    assert!(world.spent_msat() <= 100_000, "{}", world.spent_msat());
-    world.verify_money().await;
-}
-
 /// Facts 4, hazard 20: what is sent with the credential is the very request that the price was asked for.
 #[tokio::test]
 async fn hazard_20_the_paid_request_is_the_first_one_byte_for_byte() {
@@ -239,6 +210,8 @@ async fn hazard_20_the_paid_request_is_the_first_one_byte_for_byte() {
     assert_eq!((hits.len(), hits[0].paid(), hits[1].paid()), (2, false, true));
     assert_eq!((&hits[0].body, &hits[0].uri, &hits[0].method), (&hits[1].body, &hits[1].uri, &hits[1].method));
     assert_eq!(hits[1].body, body.as_bytes());
+    assert_eq!(world.spent_msat(), PRICE);
+    world.verify_money().await;
 }
 
 /// A challenge ends before the invoice in it. Who says yes after that pays nothing, since nothing would open.
