@@ -190,7 +190,7 @@ async fn after_the_ledger_was_lost_the_same_purchase_is_not_paid_again() {
     assert_eq!(shop.transfers(), 1);
     // What it says to do works.
     let mut anew = shop.ask(TEXT, "I love it");
-    anew["idempotency_key"] = "once more".into();
+    anew["idempotency_key"] = "once-more".into();
     let told = host.fetch(anew).await;
     assert_eq!((told.outcome(), shop.transfers()), ("bought", 2), "{}", told.text());
     // Without a chain to ask it is the token that refuses the nonce.
