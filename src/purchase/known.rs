@@ -86,7 +86,7 @@ impl Purse {
 impl Run<'_> {
     /// The seller refused what was signed at a remembered price and named its terms of today, or it refused a nonce that was
     /// guessed: signs for these, if they fit into the same limits. What was signed before stays held until it was used or
-    /// ran out.
+    /// ran out, and the ledger gives no room for both where both together are more than one call may cost.
     pub(super) async fn requote(&mut self, at: &Standing) -> Input {
         // The terms of today were written by who saw what was signed before.
         let payment = self.payment();
