@@ -53,16 +53,6 @@ impl Ledger {
         }
     }
 
-    /// Writes down that what an intent signed is shown under other terms of its seller: the same money for the same account,
-    /// by the same bytes. `None` when the purchase went on meanwhile.
-    ///
-    /// # Errors
-    /// The ledger cannot be written; then it is not shown under them.
-    pub async fn repin(&self, id: PurchaseId, n: u32, pin: Vec<u8>) -> Result<Option<Committed<Intent>>, LedgerError> {
-        let now = self.now();
-        self.0.writer.write(move |conn| repin(conn, now, id, n, &pin)).await
-    }
-
     /// The intents of a purchase that another one took the place of, and that may still be used.
     ///
     /// # Errors
@@ -142,28 +132,6 @@ fn too_much_together(
     let over =
         mosts.into_iter().find_map(|(most, by_caller)| Some((most.filter(|m| together.exceeds(*m))?, by_caller)));
     Ok(over.map(|(most, by_caller)| NoRoom::Together { price, together, most, by_caller }))
-}
-
-/// Puts other terms around what the last intent signed: the bytes that are the money stay as they are.
-fn repin(
-    conn: &Connection,
-    now_ms: u64,
-    id: PurchaseId,
-    n: u32,
-    pin: &[u8],
-) -> Result<Option<Committed<Intent>>, LedgerError> {
-    let (Some(at), Some(intent)) = (purchase::find(conn, id)?, purchase::intent(conn, id)?) else { return Ok(None) };
-    if at.state != State::Paying || intent.n != n {
-        return Ok(None);
-    }
-    let bytes = purchase::bytes_of(pin, &intent.wire);
-    conn.execute(
-        "UPDATE intent SET bytes = ? WHERE purchase_id = ? AND n = ? AND state = 'live'",
-        params![bytes, id.to_string(), n],
-    )?;
-    steps::log(conn, now_ms, &at, "terms", at.price, json!({ "intent": n }))?;
-    let fresh = intent.fresh();
-    Ok(Some(Committed::new(Intent { pin: pin.to_vec(), ..(*intent).clone() }, fresh)))
 }
 
 fn close_earlier(conn: &Connection, now_ms: u64, id: PurchaseId, n: u32, fate: &Fate) -> Result<(), LedgerError> {

@@ -86,7 +86,7 @@ impl Purse {
 impl Run<'_> {
     /// The seller refused what was signed at a remembered price and named its terms of today, or it refused a nonce that was
     /// guessed: signs for these, if they fit into the same limits. What was signed before stays held until it was used or
-    /// ran out.
+    /// ran out, and the ledger gives no room for both where both together are more than one call may cost.
     pub(super) async fn requote(&mut self, at: &Standing) -> Input {
         // The terms of today were written by who saw what was signed before.
         let payment = self.payment();
@@ -133,10 +133,9 @@ impl Run<'_> {
             if same.iter().any(as_before) {
                 return Input::SellerAskedAgain { status: 402, why: why.into() };
             }
-            return match self.show_under(first).await {
-                Ok(()) => Input::Go,
-                Err(no) => Input::SellerAskedAgain { status: 402, why: format!("{why}, and {}", no.say) },
-            };
+            let today = (*first).clone();
+            self.show_under(today);
+            return Input::Go;
         }
         match self.sign_anew(call, &offers, &answer, at.generation).await {
             Ok(()) => Input::Go,
@@ -168,18 +167,12 @@ impl Run<'_> {
         }
     }
 
-    /// Puts the seller's terms of today around what was signed: the same nonce, which the token takes once.
-    async fn show_under(&mut self, pin: &Pin) -> Result<(), No> {
-        let bytes = serde_json::to_vec(pin).map_err(|e| No::new("internal", e.to_string()))?;
-        let ledger = self.purse.ledger().await?;
-        let Some(intent) = ledger.repin(self.intent.purchase, self.intent.n, bytes).await? else {
-            return Err(No::new("ledger", "the purchase went on meanwhile"));
-        };
+    /// Puts the seller's terms of today around what was signed: the same nonce, which the token takes once. Only in this run:
+    /// in the ledger an intent is never changed, and whoever goes on after a crash shows what stands there.
+    fn show_under(&mut self, pin: Pin) {
         self.shown.extend(self.payment());
         self.asked_at_once = false;
-        self.pin = Some(pin.clone());
-        self.intent = intent;
-        Ok(())
+        self.pin = Some(pin);
     }
 
     /// Whether it is known what became of everything that was signed before the last intent.

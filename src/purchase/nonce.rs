@@ -1,8 +1,9 @@
 //! The other rule for the nonce of an authorization, where a seller says that the first one does not match (MPP on EVM
 //! chains: two rules are deployed, and nothing on the wire says which one a server has).
 //!
-//! Both signatures can be used until they run out, whatever the seller says, so both are held. Once, and never for a
-//! price that a person said yes to: that yes was for one payment.
+//! Both signatures can be used until they run out, whatever the seller says, so both are held, and both together stay
+//! within `max_price` and the limit of one purchase. Once, and never for a price that a person said yes to: that yes was
+//! for one payment.
 
 use super::{
     No,

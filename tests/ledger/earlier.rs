@@ -1,7 +1,7 @@
 //! A second signature in one purchase: both are held, and each is accounted for by itself.
 
 use bursar::{
-    ledger::{Fate, Filter, Intent, Payment, PurchaseId, Replaced, Scope, State},
+    ledger::{Begun, Fate, Filter, Intent, NewPurchase, NoRoom, Payment, PurchaseId, Replaced, Scope, State},
     money::Amount,
 };
 
@@ -101,4 +101,44 @@ async fn what_failed_at_last_still_holds_what_was_signed_first() {
     book.ledger.close_earlier(id, 0, Fate::Void).await.unwrap();
     assert_eq!(book.budget(Scope::Session).await.left, sat(100));
     book.is_sound().await;
+}
+
+/// Whoever holds both signatures can take both: together they stay within the limit of one purchase, to the unit.
+#[tokio::test]
+async fn both_signatures_together_stay_within_the_limit_of_one_purchase() {
+    for (second, fits) in [(20, true), (21, false)] {
+        let book = Book::new(limits(60, 500, 500));
+        let id = book.bought(&Wish::of(sat(40))).await;
+        let said = replaced(&book, another(id, 1, sat(second))).await;
+        match said {
+            Replaced::Committed(_) => assert!(fits, "{second}"),
+            Replaced::NoRoom(NoRoom::Together { together, most, by_caller, .. }) => {
+                assert_eq!((together, most, by_caller, fits), (sat(61), sat(60), false, false));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(book.budget(Scope::Session).await.held, sat(if fits { 60 } else { 40 }));
+        book.is_sound().await;
+    }
+}
+
+/// And within what the caller said it may cost.
+#[tokio::test]
+async fn both_signatures_together_stay_within_the_callers_price() {
+    for (second, fits) in [(20, true), (21, false)] {
+        let book = Book::new(limits(500, 500, 500));
+        let (new, intent) = Wish::of(sat(40)).parts();
+        let (new, id) = (NewPurchase { max_price: Some(sat(60)), ..new.clone() }, new.id);
+        assert!(matches!(book.ledger.begin(new, intent, false).await.unwrap(), Begun::Committed(_)));
+        let said = replaced(&book, another(id, 1, sat(second))).await;
+        match said {
+            Replaced::Committed(_) => assert!(fits, "{second}"),
+            Replaced::NoRoom(NoRoom::Together { together, most, by_caller, .. }) => {
+                assert_eq!((together, most, by_caller, fits), (sat(61), sat(60), true, false));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(book.budget(Scope::Session).await.held, sat(if fits { 60 } else { 40 }));
+        book.is_sound().await;
+    }
 }
