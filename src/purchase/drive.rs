@@ -452,7 +452,7 @@ impl Run<'_> {
             credential_of(&self.intent.pin, &ledger.proof(at.id).await?.unwrap_or_default())
         };
         let Some(credential) = credential else {
-            return Ok(failed("what the wallet gave does not make a credential".into()));
+            return Ok(failed("there is no proof of the payment that the seller could be shown".into()));
         };
         kill_point("before_redeem");
         let answer = match self.purse.send(&request, Some(credential.clone()), Some(flight)).await {

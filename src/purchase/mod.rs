@@ -25,6 +25,7 @@ mod request;
 pub mod results;
 mod resume;
 pub mod step;
+pub mod tokens;
 mod told;
 mod wallets;
 mod words;
