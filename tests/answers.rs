@@ -1,10 +1,12 @@
 //! What a model gets back: every kind of answer, through the real process. Each case asserts what left the wallet, that
-//! the model reads no more than 24,000 characters, that nothing of the answer is lost, and that the first words are about
-//! the money. `BURSAR_PRINT_ANSWERS=1` prints what the model would read.
+//! the model reads less than 6,000 tokens, that nothing of the answer is lost, and that the first words are about the money. `BURSAR_PRINT_ANSWERS=1` prints what the model would read.
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
@@ -12,8 +14,16 @@ use support::{Drip, Hit, Host, Reply, Seller, Then, Told, World, seller::opens, 
 
 /// What every purchase here costs.
 const PRICE: u64 = 21_000;
-/// What a model may be made to read at once: 6,000 tokens.
-const MOST: usize = 24_000;
+/// What a model may be made to read at once, in tokens.
+const MOST: usize = 6_000;
+
+static TOKENIZERS: LazyLock<[tiktoken_rs::CoreBPE; 2]> =
+    LazyLock::new(|| [tiktoken_rs::o200k_base().unwrap(), tiktoken_rs::cl100k_base().unwrap()]);
+
+/// What a text costs a model: the most that one of two tokenizers counts.
+fn tokens(text: &str) -> usize {
+    TOKENIZERS.iter().map(|t| t.encode_ordinary(text).len()).max().unwrap()
+}
 
 /// A seller that hands over these goods once 21 sat were paid.
 async fn shop(world: &World, goods: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {
@@ -37,9 +47,9 @@ async fn ask(world: &World, host: &Host, case: &str, arguments: Value, msat: u64
     let before = world.spent_msat();
     let told = host.fetch(arguments).await;
     let blocks = told.raw["content"].as_array().unwrap();
-    let size = told.text().chars().count();
+    let size = tokens(&told.text());
     if std::env::var_os("BURSAR_PRINT_ANSWERS").is_some() {
-        println!("\n### {case}: {size} characters in {} blocks", blocks.len());
+        println!("\n### {case}: {size} tokens in {} blocks", blocks.len());
         for block in blocks {
             match block["text"].as_str() {
                 Some(text) if text.chars().count() > 1_500 => {
@@ -52,7 +62,7 @@ async fn ask(world: &World, host: &Host, case: &str, arguments: Value, msat: u64
         }
     }
     assert_eq!(world.spent_msat() - before, msat, "{case}: {}", told.text());
-    assert!(size < MOST, "{case}: {size} characters");
+    assert!(size < MOST, "{case}: {size} tokens");
     let money = if msat > 0 { "Paid 21 sat and 0 sat fee over lightning (p_" } else { "Nothing was paid" };
     let money = if told.outcome() == "undelivered" && msat > 0 { "Paid 21 sat (p_" } else { money };
     assert!(told.say().starts_with(money), "{case}: {}", told.say());
@@ -74,7 +84,7 @@ async fn pages(world: &World, host: &Host, id: &str) -> String {
         let told = host.fetch(json!({ "result_id": id, "offset": at })).await;
         whole.push_str(result(&told)["text_unverified"].as_str().unwrap());
         offset = result(&told)["next_offset"].as_u64();
-        assert!(told.text().chars().count() < MOST);
+        assert!(tokens(&told.text()) < MOST, "{at}");
     }
     assert!(world.spent_msat() <= 40 * PRICE);
     whole
@@ -140,8 +150,13 @@ async fn nine_hundred_kilobytes_of_json_come_as_a_page_with_a_way_to_all_of_it()
     let url = seller.url("/rates");
     let told = ask(&world, &host, "0.9 MB of JSON", json!({ "url": url }), PRICE).await;
     let id = result_id(&told);
-    assert_eq!(result(&told)["text_unverified"].as_str().unwrap(), &text[..20_000], "the first page is raw");
-    assert!(told.say().contains(&format!("result_id {id} and offset 20000")), "{}", told.say());
+    let first = result(&told)["text_unverified"].as_str().unwrap();
+    assert!(
+        text.starts_with(first) && first.len() > 10_000,
+        "the first page is raw, and worth reading: {}",
+        first.len()
+    );
+    assert!(told.say().contains(&format!("result_id {id} and offset {}", first.len())), "{}", told.say());
     assert!(told.say().contains("format concise"), "{}", told.say());
     let whole = pages(&world, &host, &id).await;
     assert_eq!(
@@ -162,6 +177,72 @@ async fn nine_hundred_kilobytes_of_json_come_as_a_page_with_a_way_to_all_of_it()
     let raw =
         ask(&world, &host, "the same, raw", json!({ "result_id": id, "format": "raw", "offset": 880_000 }), 0).await;
     assert!(!raw.say().contains("concise"), "who said raw wants raw: {}", raw.say());
+    host.close().await;
+    world.verify_money().await;
+}
+
+/// Long answers that are dense for a tokenizer, each of another kind.
+fn dense() -> Vec<(&'static str, String)> {
+    let numbers: Vec<Value> = noise(24_000).chunks(4).map(|b| json!(f64::from(b[0]) / 7.0 + f64::from(b[1]))).collect();
+    let hashes: Vec<Value> = noise(60_000).chunks(32).map(|b| json!(HEXLOWER.encode(b))).collect();
+    let chinese = "今天天气很好,我们一起去公园散步。数据接口返回结果如下,请查收。".repeat(400);
+    vec![
+        ("numbers", json!({ "numbers": numbers }).to_string()),
+        ("hashes", json!({ "hashes": hashes }).to_string()),
+        ("base64", json!({ "data": BASE64.encode(&noise(60_000)) }).to_string()),
+        ("Chinese", json!({ "text": chinese }).to_string()),
+    ]
+}
+
+/// What JSON costs a model depends on what is in it; each page of each kind is one that it can afford, raw and concise, and
+/// the pages together are the whole.
+#[tokio::test]
+async fn json_of_every_kind_comes_in_pages_that_a_model_can_afford() {
+    let world = World::new().await;
+    let host = world.host().await;
+    for (kind, text) in dense() {
+        let goods = text.clone();
+        let seller = shop(&world, move |_| Reply::ok(goods.clone())).await;
+        let told = ask(&world, &host, &format!("JSON of {kind}"), json!({ "url": seller.url("/") }), PRICE).await;
+        let id = result_id(&told);
+        assert_eq!(pages(&world, &host, &id).await, text, "{kind}");
+        let concise = json!({ "result_id": id, "format": "concise" });
+        let short = ask(&world, &host, &format!("{kind}, concise"), concise, 0).await;
+        assert!(result(&short).get("next_offset").is_none(), "{kind}: concise is one page");
+    }
+    host.close().await;
+    world.verify_money().await;
+}
+
+/// Events, a 404, a 500 and a redirect whose bodies are long and dense: none costs a model more than a page.
+#[tokio::test]
+async fn long_answers_of_every_status_cost_a_model_no_more_than_a_page() {
+    let world = World::new().await;
+    let host = world.host().await;
+    for (kind, text) in dense() {
+        let lines: Vec<Vec<u8>> = text.as_bytes().chunks(4_096).map(<[u8]>::to_vec).collect();
+        let drip = move || {
+            let mut pieces = vec![b"data: ".to_vec()];
+            pieces.extend(lines.clone());
+            pieces.push(b"\n\n".to_vec());
+            Drip { every: Duration::from_millis(1), pieces, then: Then::End }
+        };
+        let seller = shop(&world, move |_| Reply::drips("text/event-stream; charset=utf-8", drip())).await;
+        let told = ask(&world, &host, &format!("events of {kind}"), json!({ "url": seller.url("/") }), PRICE).await;
+        assert_eq!(told.outcome(), "bought", "{}", told.text());
+        assert_eq!(pages(&world, &host, &result_id(&told)).await, format!("data: {text}\n\n"), "{kind}");
+        for (status, outcome) in [(404, "bought"), (302, "bought"), (500, "undelivered")] {
+            let goods = text.clone();
+            let answer =
+                move |_: &Hit| Reply::status(status, goods.clone()).header("location", "http://127.0.0.1:9/there");
+            let seller = shop(&world, answer).await;
+            let case = format!("{status} of {kind}");
+            let told =
+                ask(&world, &host, &case, json!({ "url": seller.url("/"), "method": "POST", "json": {} }), PRICE).await;
+            assert_eq!(told.outcome(), outcome, "{case}: {}", told.text());
+            assert!(told.text().len() > 500, "{case}: the beginning is shown");
+        }
+    }
     host.close().await;
     world.verify_money().await;
 }

@@ -250,6 +250,85 @@ async fn what_is_open_in_the_books_is_counted() {
     assert_eq!(found.code, 0);
 }
 
+/// A world with these limits in which one purchase of 10 sat was made, which needs 20 with its fee allowance.
+async fn having_bought(ceiling: &str, default: &str) -> World {
+    let world =
+        World::with(&format!("[limits.ceiling]\nsat = {{ {ceiling} }}\n[limits.default]\nsat = {{ {default} }}\n"))
+            .await;
+    let seller = Seller::honest(world.node(), 10_000, "{}").await;
+    assert_eq!(world.run(&["fetch", &seller.url("/x")]).await.0, 0);
+    assert_eq!(world.spent_msat(), 10_000);
+    world
+}
+
+#[tokio::test]
+async fn a_session_that_is_used_up_is_named_and_a_new_one_is_pointed_to() {
+    let ceiling = r#"purchase = "100", session = "500", day = "1000""#;
+    let world = having_bought(ceiling, r#"purchase = "20", session = "20", day = "1000""#).await;
+    let found = doctor(&world).await;
+    found.is("budgets", "warn", "10 sat of 20 sat left");
+    found.is("budgets", "warn", "bursar session end begins a new one");
+    found.is("budgets", "warn", "bursar budget set session raises it, up to 500 sat");
+    assert_eq!(found.code, 0);
+    assert_eq!(world.run(&["session", "end"]).await.0, 0);
+    doctor(&world).await.is("budgets", "ok", "room in each");
+}
+
+#[tokio::test]
+async fn a_day_that_is_used_up_is_named_and_when_the_next_begins() {
+    let ceiling = r#"purchase = "100", session = "500", day = "20""#;
+    let world = having_bought(ceiling, r#"purchase = "20", session = "500", day = "20""#).await;
+    let found = doctor(&world).await;
+    found.is("budgets", "warn", "the day budget is used up: 10 sat of 20 sat left");
+    found.is("budgets", "warn", "a new day begins at 00:00 UTC");
+    found.is("budgets", "warn", "raise day under [limits.ceiling]");
+}
+
+#[tokio::test]
+async fn a_host_whose_budget_is_used_up_is_named() {
+    let ceiling = r#"purchase = "100", session = "500", day = "1000", host = "20""#;
+    let world = having_bought(ceiling, r#"purchase = "20", session = "500", day = "1000""#).await;
+    let found = doctor(&world).await;
+    found.is("budgets", "warn", "the budget of the host 127.0.0.1 is used up: 10 sat of 20 sat left");
+    found.is("budgets", "warn", "raise host under [limits]");
+}
+
+#[tokio::test]
+async fn a_total_that_is_used_up_is_named() {
+    let ceiling = r#"purchase = "100", session = "500", day = "1000", total = "20""#;
+    let world = having_bought(ceiling, r#"purchase = "20", session = "500", day = "1000""#).await;
+    let found = doctor(&world).await;
+    found.is("budgets", "warn", "the total budget is used up: 10 sat of 20 sat left");
+    found.is("budgets", "warn", "raise total under [limits.ceiling]");
+}
+
+#[tokio::test]
+async fn money_that_is_held_uses_a_budget_up_as_well_and_is_told() {
+    let limits = r#"purchase = "20", session = "20", day = "1000""#;
+    let config = format!("[waits]\nwallet = 1\nanswer = 2\n[limits.ceiling]\nsat = {{ {limits} }}\n");
+    let world = World::with(&config).await;
+    let seller = Seller::honest(world.node(), 10_000, "{}").await;
+    world.wallet().next(Behaviour::holds());
+    world.run(&["fetch", &seller.url("/x")]).await;
+    doctor(&world).await.is("budgets", "warn", "0 sat of 20 sat left, 20 sat of it held");
+    assert_eq!(world.spent_msat(), 0);
+}
+
+#[tokio::test]
+async fn the_wallets_own_budget_is_told_and_warned_of_when_it_is_used_up() {
+    let options = WalletOptions { quota_msat: Some(30_000), ..WalletOptions::default() };
+    let world = world_with(options.and_methods(&["get_budget"])).await;
+    doctor(&world).await.is("quota", "ok", "30 sat of 30 sat");
+    let seller = Seller::honest(world.node(), 21_000, "{}").await;
+    assert_eq!(world.run(&["fetch", &seller.url("/x")]).await.0, 0);
+    let found = doctor(&world).await;
+    found.is("quota", "warn", "is used up: 9 sat of 30 sat");
+    found.is("quota", "warn", "raise it at the wallet");
+    assert_eq!(found.code, 0);
+    let tested: Value = serde_json::from_str(&world.run(&["wallet", "test"]).await.1).unwrap();
+    assert_eq!(tested["wallets"][0]["own_budget"]["left"], "9 sat", "{tested:#}");
+}
+
 /// A relay that tells the time and nothing else.
 #[expect(clippy::result_large_err, reason = "the handshake's callback has this shape")]
 async fn telling(date: &'static str) -> String {

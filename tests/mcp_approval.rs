@@ -86,6 +86,24 @@ impl Scene {
         }
     }
 
+    /// Calls a tool as a client does that says yes to whatever it is asked, and shows nobody anything.
+    async fn call_accepting_all(&self, tool: &str, arguments: Value) -> Told {
+        let (_, told) = self.host.begin_call(tool, arguments.clone()).await;
+        tokio::pin!(told);
+        let told = tokio::select! {
+            told = &mut told => told,
+            asked = self.host.asked() => {
+                self.host.answer(&asked.expect("the server asks"), yes()).await;
+                told.await
+            }
+        };
+        let raw = told.expect("an answer")["result"].clone();
+        if raw["resultType"] == "input_required" {
+            return self.retry(tool, arguments, &raw["requestState"], yes()).await;
+        }
+        Told { raw }
+    }
+
     async fn retry(&self, tool: &str, arguments: Value, state: &Value, answer: Value) -> Told {
         let params = json!({ "name": tool, "arguments": arguments, "requestState": state,
                              "inputResponses": { "approval": answer } });
@@ -202,6 +220,37 @@ async fn a_question_that_nobody_answers_pays_nothing_and_the_terminal_still_can(
     }
 }
 
+/// A person who does not answer in the host and says yes in the terminal meanwhile: when the question is over, the call says
+/// what became of it, and not what stood before.
+#[tokio::test]
+async fn a_yes_in_the_terminal_while_the_question_stands_is_what_the_call_reports() {
+    for era in ERAS {
+        let scene = Scene::with(era, UNANSWERED).await;
+        let approve = async || {
+            let id = purchases(&scene.world).await[0].purchase.clone().expect("an id");
+            let (code, _, error) = scene.world.run(&["approve", &id]).await;
+            assert_eq!(code, 0, "{error}");
+        };
+        let told = match era {
+            Era::Handshake => {
+                let (_, told) = scene.host.begin_call("fetch_paid", scene.wish()).await;
+                scene.host.asked().await.expect("the server asks");
+                approve().await;
+                Told { raw: told.await.expect("an answer")["result"].clone() }
+            }
+            Era::Stateless => {
+                let required = scene.host.call("fetch_paid", scene.wish()).await.raw;
+                approve().await;
+                let nothing = json!({ "action": "cancel" });
+                scene.retry("fetch_paid", scene.wish(), &required["requestState"], nothing).await
+            }
+        };
+        assert_eq!(told.outcome(), "bought", "{era:?}: {}", told.text());
+        assert_eq!((scene.world.spent_msat(), purchases(&scene.world).await.len()), (80_000, 1), "{era:?}");
+        scene.world.verify_money().await;
+    }
+}
+
 /// The same call again asks again, about the same purchase at the same price.
 #[tokio::test]
 async fn a_call_after_an_unanswered_question_asks_again_about_the_same_purchase() {
@@ -263,6 +312,42 @@ async fn an_accept_without_a_person_never_goes_beyond_a_ceiling() {
         assert_eq!(told.outcome(), "refused", "{era:?}: {}", told.text());
         assert_eq!(scene.world.spent_msat(), 0);
         scene.world.verify_money().await;
+    }
+}
+
+/// A client that says yes to whatever it is asked, raises the session's limit as far as it goes and buys until it is stopped:
+/// what it spent is what fits under the session's ceiling, price and fee allowance of the last one included, and not a msat
+/// more.
+#[tokio::test]
+async fn an_accept_all_client_is_stopped_by_the_sessions_ceiling() {
+    for era in ERAS {
+        // Each costs 80 sat and needs 90 with its fee allowance.
+        for (ceiling, bought) in [(400, 4), (489, 5), (490, 6)] {
+            let config = format!(
+                "[limits.ceiling]\nsat = {{ purchase = \"100\", session = \"{ceiling}\", day = \"5000\" }}\n\
+                 [limits.default]\nsat = {{ purchase = \"100\", session = \"100\", day = \"5000\" }}\n{CONFIG}"
+            );
+            let world = World::with(&config).await;
+            let seller = Seller::honest_per_path(world.node(), 80_000, r#"{"data":"dear"}"#).await;
+            let host = Host::start_with_forms(&world.envs(), era).await;
+            let scene = Scene { world, seller, host, era };
+            let raise = |to: u64| json!({ "scope": "session", "limit": format!("{to} sat") });
+            let told = scene.call_accepting_all("set_budget", raise(ceiling)).await;
+            assert_eq!(told.outcome(), "set", "{era:?}: {}", told.text());
+            let mut told = Vec::new();
+            for n in 0..bought + 2 {
+                let wish = json!({ "url": scene.seller.url(&format!("/dear/{n}")) });
+                told.push(scene.call_accepting_all("fetch_paid", wish).await);
+                let raised = scene.call_accepting_all("set_budget", raise(ceiling + 1)).await;
+                assert_eq!(raised.outcome(), "refused", "{era:?}: {}", raised.text());
+            }
+            let outcomes: Vec<&str> = told.iter().map(Told::outcome).collect();
+            let expected = [vec!["bought"; bought], vec!["refused"; 2]].concat();
+            assert_eq!(outcomes, expected, "{era:?} {ceiling}: {}", told.last().unwrap().text());
+            assert_eq!(told.last().unwrap().facts()["code"], "budget_used_up", "{era:?} {ceiling}");
+            assert_eq!(scene.world.spent_msat(), 80_000 * bought as u64, "{era:?} {ceiling}");
+            scene.world.verify_money().await;
+        }
     }
 }
 

@@ -468,3 +468,24 @@ pub(super) fn views(
     }
     Ok(out)
 }
+
+/// The budget of each host that was ever paid, where hosts are limited.
+pub(super) fn hosts(conn: &Connection, table: &LimitTable) -> Result<Vec<BudgetView>, LedgerError> {
+    let allowed = allowance::of(conn, table, super::LOCAL)?;
+    let mut out = Vec::new();
+    let sql = "SELECT subject FROM budget WHERE scope = 'host' AND principal = '' AND currency = ? ORDER BY subject";
+    for currency in table.ceiling.keys() {
+        let Some((ceiling, default)) = bounds(table, &allowed, (Scope::Host, EVERYONE), *currency) else { continue };
+        let mut statement = conn.prepare_cached(sql)?;
+        let subjects = statement.query_map([currency.code()], |r| r.get::<_, String>(0))?;
+        for subject in subjects.collect::<Result<Vec<_>, _>>()? {
+            let Some(row) = stored(conn, (Scope::Host, &subject, EVERYONE), *currency, 0)? else { continue };
+            let (limit, set_by, spent, held) = row;
+            let limit = amount(*currency, in_force(Scope::Host, &set_by, limit, default, ceiling))?;
+            let (spent, held) = (amount(*currency, spent)?, amount(*currency, held)?);
+            let left = spent.plus(held).and_then(|used| limit.minus(used)).unwrap_or(Amount::zero(*currency));
+            out.push(BudgetView { scope: Scope::Host, subject, limit, ceiling, spent, held, left });
+        }
+    }
+    Ok(out)
+}

@@ -53,6 +53,15 @@ impl Ledger {
             .await
     }
 
+    /// What may still go to each host that was ever paid, where the operator limits hosts.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn host_budgets(&self) -> Result<Vec<BudgetView>, LedgerError> {
+        let limits = self.0.limits.clone();
+        self.0.writer.read(move |conn| budget::hosts(conn, &limits)).await
+    }
+
     /// Sets a limit of the running session (which begins now if there is none) or of the day. `raise_by` says who may
     /// raise: a model may only lower, whatever it says.
     ///

@@ -144,7 +144,7 @@ impl Purse {
             resent: false,
             redeems: 0,
             absent_since_ms: None,
-            said_paid: ledger.said_paid(id).await?,
+            said_paid: !fresh && ledger.said_paid(id).await?,
             sends: 0,
             again: true,
             shown: Vec::new(),

@@ -28,6 +28,7 @@ pub mod results;
 mod resume;
 mod session;
 pub mod step;
+pub mod tokens;
 mod told;
 mod wallets;
 mod words;

@@ -34,7 +34,7 @@ impl Run<'_> {
             credential_of(&self.intent.pin, &ledger.proof(at.id).await?.unwrap_or_default())
         };
         let Some(credential) = credential else {
-            return Ok(failed("what the wallet gave does not make a credential".into()));
+            return Ok(failed("there is no proof of the payment that the seller could be shown".into()));
         };
         // What was paid is shown even where the payment outlasted its challenge: the seller decides, by its own clock.
         let ended = self.pin.as_ref().and_then(Pin::expires_at).is_some_and(|end| end <= self.purse.0.clock.now_s());

@@ -8,7 +8,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 
-use super::kind;
+use super::{kind, tokens};
 use crate::{
     http::Answer,
     ledger::StoredResult,
@@ -54,14 +54,14 @@ fn telling(answer: &Answer) -> Vec<(&'static str, String)> {
     told.filter(|(name, _)| *name != "location" || answer.moved.is_none()).collect()
 }
 
-/// What a model is shown at once, in characters.
-pub const PAGE: usize = 20_000;
-
 impl Body {
-    /// Whether an answer that was free must be kept all the same: it does not fit into one page, or it is no text.
+    /// Whether an answer that was free must be kept all the same: it may not fit into one page, or it is no text.
     pub fn wants_keeping(&self) -> bool {
         kind::of(&self.bytes).is_some()
-            || std::str::from_utf8(&self.bytes).map_or(true, |text| text.contains('\0') || text.chars().count() > PAGE)
+            || std::str::from_utf8(&self.bytes).map_or(true, |text| {
+                // Half, since headers and what is not shown count otherwise there.
+                text.contains('\0') || tokens::leading(text, tokens::PAGE / 2).len() < text.len()
+            })
     }
 }
 

@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::purchase::tokens;
+
 /// What was left out, in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct LeftOut {
@@ -58,14 +60,14 @@ const MEASURES: [Measure; 5] = [
     Measure { string: 20, list: 1, fields: 6, depth: 3 },
 ];
 
-/// Shortens a JSON text to at most `most` characters; `None` when it is no JSON.
+/// Shortens a JSON text to at most `most` tokens; `None` when it is no JSON.
 pub fn concise(text: &str, most: usize) -> Option<(String, LeftOut)> {
     let value: &RawValue = serde_json::from_str(text).ok()?;
     let mut best = None;
     for measure in MEASURES {
         let mut short = Short { out: String::new(), left_out: LeftOut::default(), measure };
         short.value(value, 0)?;
-        let fits = short.out.chars().count() <= most;
+        let fits = tokens::of(&short.out) <= most;
         best = Some((short.out, short.left_out));
         if fits {
             break;
@@ -225,9 +227,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn short(text: &str) -> (String, LeftOut) {
-        let (out, left) = concise(text, 20_000).expect("JSON");
+        let (out, left) = concise(text, tokens::PAGE).expect("JSON");
         let _: &RawValue = serde_json::from_str(&out).expect("still JSON");
-        assert!(out.chars().count() <= 20_000, "{}", out.len());
+        assert!(tokens::of(&out) <= tokens::PAGE, "{}", out.len());
         (out, left)
     }
 

@@ -137,14 +137,16 @@ impl PlaceView {
 }
 
 /// The wallet's own budget.
-#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct OwnBudgetView {
     /// The limit of a period.
     pub total: Amount,
-    /// Spent, as the wallet counts it.
-    pub used: Amount,
-    /// Left.
-    pub left: Amount,
+    /// Spent, as the wallet counts it; absent where it does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<Amount>,
+    /// Left; absent where it does not tell what was spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Amount>,
     /// `daily`, `weekly`, `monthly`, `yearly` or `never`.
     pub period: String,
     /// When the next period begins.
@@ -161,6 +163,17 @@ impl From<&WalletBudget> for OwnBudgetView {
             left: b.left(),
             period: b.period.clone(),
             renews_at: b.renews_at_s.and_then(shown),
+        }
+    }
+}
+
+impl OwnBudgetView {
+    /// What is left of what, and until when.
+    pub fn say(&self) -> String {
+        let until = self.renews_at.as_ref().map(|at| format!(" until {at}")).unwrap_or_default();
+        match self.left {
+            Some(left) => format!("{left} of {}{until}", self.total),
+            None => format!("{}{until}, and does not tell how much of it is used", self.total),
         }
     }
 }
@@ -255,8 +268,7 @@ impl WalletView {
             (None, None) => format!("{name} can pay; its balance is not known."),
         };
         if let Some(own) = &self.own_budget {
-            let until = own.renews_at.as_ref().map(|at| format!(" until {at}")).unwrap_or_default();
-            say.push_str(&format!(" The wallet allows this connection {} of {}{until}.", own.left, own.total));
+            say.push_str(&format!(" The wallet allows this connection {}.", own.say()));
         }
         say
     }

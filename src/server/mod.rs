@@ -170,10 +170,9 @@ impl Server {
             },
             Some(Channel::Request) => {
                 teller.tell("waiting for a person".into());
-                match self.approval.ask(context, &question).await {
-                    Answer::None => Heard::Said(said),
-                    answer => Heard::Said(self.decided(&name, arguments, question, answer, teller).await?),
-                }
+                // Nobody's word is an answer too: a person may have said yes in the terminal while the question stood.
+                let answer = self.approval.ask(context, &question).await;
+                Heard::Said(self.decided(&name, arguments, question, answer, teller).await?)
             }
         })
     }

@@ -9,10 +9,7 @@ use serde_json::value::RawValue;
 use super::concise::{LeftOut, concise};
 use crate::{
     protocol::text::{clean, is_invisible},
-    purchase::{
-        kind,
-        results::{Body, PAGE},
-    },
+    purchase::{kind, results::Body, tokens},
 };
 
 /// How JSON is shown.
@@ -26,11 +23,11 @@ pub enum Format {
     Concise,
 }
 
-/// What is shown of a long answer that is not kept, in characters.
-const ERROR: usize = 2_000;
+/// What is shown of a long answer that is not kept, in tokens.
+const ERROR: usize = 700;
 
-/// What is shown of headers, in characters.
-const HEADERS: usize = 1_500;
+/// What is shown of headers, in tokens.
+const HEADERS: usize = 600;
 
 /// An answer as far as it is shown.
 #[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
@@ -133,23 +130,27 @@ pub fn page(body: &Body, offset: usize, format: Option<Format>) -> Page {
     page.aside.lossy = lossy;
     let whole = text.chars().count();
     let mut text = text;
+    let headers = page.headers_unverified.iter().map(|(name, value)| tokens::of(name) + tokens::of(value));
+    let room = tokens::PAGE.saturating_sub(headers.sum());
     if format == Some(Format::Concise) {
-        match concise(&text, PAGE) {
+        match concise(&text, room) {
             Some((short, left_out)) => {
                 page.aside.whole = Some(whole);
                 page.left_out = Some(left_out);
                 text = short.into();
             }
-            None => page.aside.not_json = whole > PAGE,
+            None => page.aside.not_json = tokens::leading(&text, room).len() < text.len(),
         }
     }
     let clear = visible(&text);
     let total = clear.chars().count();
     page.aside.hidden = text.chars().count() - total;
-    page.aside.suggest = format.is_none() && total > PAGE && serde_json::from_str::<&RawValue>(&text).is_ok();
+    let long = tokens::leading(&clear, room).len() < clear.len();
+    page.aside.suggest = format.is_none() && long && serde_json::from_str::<&RawValue>(&text).is_ok();
     // Too long and not kept: the words of an error, which nobody bought. Its beginning says what there is to say.
-    let most = if total > PAGE && !body.kept { ERROR } else { PAGE };
-    let shown: String = clear.chars().skip(offset).take(most).collect();
+    let most = if long && !body.kept { ERROR } else { room };
+    let rest = clear.char_indices().nth(offset).map_or("", |(at, _)| &clear[at..]);
+    let shown = tokens::leading(rest, most).to_owned();
     let end = offset.saturating_add(shown.chars().count());
     page.total_chars = Some(total);
     page.next_offset = (end < total).then_some(end);
@@ -162,7 +163,7 @@ fn telling(body: &Body) -> BTreeMap<String, String> {
     let mut room = HEADERS;
     let short = body.headers.iter().map(|(name, value)| ((*name).to_owned(), clean(value, 500)));
     let fits = short.filter(|(name, value)| {
-        let size = name.len() + value.chars().count();
+        let size = tokens::of(name) + tokens::of(value);
         let fits = size <= room;
         room -= if fits { size } else { 0 };
         fits

@@ -222,8 +222,8 @@ pub struct Place {
 /// A budget that the wallet itself keeps. It is not a balance: the wallet may hold less.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletBudget {
-    /// Spent in this period, as the wallet counts it.
-    pub used: Amount,
+    /// Spent in this period, as the wallet counts it; `None` where it does not tell.
+    pub used: Option<Amount>,
     /// The limit of a period; zero is a limit of zero.
     pub total: Amount,
     /// When the next period begins, unix seconds.
@@ -233,9 +233,9 @@ pub struct WalletBudget {
 }
 
 impl WalletBudget {
-    /// What is left in this period.
-    pub fn left(&self) -> Amount {
-        self.total.minus(self.used).unwrap_or(Amount::zero(self.total.currency()))
+    /// What is left in this period, where it is known what was spent.
+    pub fn left(&self) -> Option<Amount> {
+        Some(self.total.minus(self.used?).unwrap_or(Amount::zero(self.total.currency())))
     }
 }
 

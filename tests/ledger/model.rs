@@ -13,6 +13,7 @@ enum Step {
     Paid { which: usize, fee: Option<u64> },
     Failed { which: usize },
     Unknown { which: usize },
+    SaidPaid { which: usize },
     Delivered { which: usize },
     Undelivered { which: usize, status: Option<u16> },
     Answered { which: usize },
@@ -32,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (which.clone(), prop::option::of(0..12u64)).prop_map(|(which, fee)| Step::Paid { which, fee }),
         2 => which.clone().prop_map(|which| Step::Failed { which }),
         2 => which.clone().prop_map(|which| Step::Unknown { which }),
+        1 => which.clone().prop_map(|which| Step::SaidPaid { which }),
         2 => which.clone().prop_map(|which| Step::Delivered { which }),
         1 => (which.clone(), prop::sample::select(vec![None, Some(402), Some(500)]))
             .prop_map(|(which, status)| Step::Undelivered { which, status }),
@@ -63,6 +65,7 @@ struct Bought {
     price: u64,
     fee_cap: u64,
     left: u64,
+    said_paid: bool,
 }
 
 #[derive(Default)]
@@ -131,6 +134,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                             price,
                             fee_cap,
                             left: 0,
+                            said_paid: false,
                         });
                     }
                     Begun::NoRoom(_) => prop_assert!(!fits, "refused although there is room"),
@@ -166,6 +170,12 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     }
                 }
             }
+            Step::SaidPaid { which } => {
+                if let Some(b) = model.pick(which) {
+                    book.ledger.note_said_paid(b.id).await.unwrap();
+                    b.said_paid |= b.state == State::Unknown;
+                }
+            }
             Step::Delivered { which } => {
                 if let Some(b) = model.pick(which) {
                     b.state = book.delivered(b.id).await;
@@ -187,7 +197,9 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     // A person's no also closes what nobody can be asked about any more, once its liability is over.
                     let closed = book.clock.now_ms() / 1000 > LIABLE_UNTIL + GRACE_S;
                     let open = b.state == State::AwaitingApproval || (b.state == State::Unknown && closed);
-                    if open && !yes {
+                    if open && !yes && b.said_paid {
+                        (b.state, b.left) = (State::Undelivered, b.held);
+                    } else if open && !yes {
                         b.state = State::Failed;
                     }
                 }

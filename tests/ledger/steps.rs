@@ -30,6 +30,50 @@ async fn an_unknown_outcome_keeps_the_hold_until_it_is_known() {
     book.is_sound().await;
 }
 
+/// The wallet's word that it paid is written down once, and a person's no after it counts price and allowance as spent.
+#[tokio::test]
+async fn a_person_closes_what_the_wallet_said_it_paid_as_spent() {
+    let book = Book::new(limits(100, 100, 100));
+    let id = book.bought(&Wish::of(sat(80)).fee(sat(10))).await;
+    book.ledger.note_said_paid(id).await.unwrap();
+    assert!(!book.ledger.said_paid(id).await.unwrap(), "while it is being paid nobody has been asked");
+    book.ledger.unknown(id, "the wallet did not answer").await.unwrap();
+    let lines = book.ledger.head().await.unwrap().lines;
+    for _ in 0..2 {
+        book.ledger.note_said_paid(id).await.unwrap();
+        assert!(book.ledger.said_paid(id).await.unwrap());
+    }
+    assert_eq!(book.ledger.head().await.unwrap().lines, lines + 1, "once");
+    assert!(book.ledger.find(id).await.unwrap().unwrap().note.contains("says that it paid"));
+    assert!(
+        matches!(book.ledger.decide(id, false).await.unwrap(), Decided::NothingToDecide(State::Unknown)),
+        "too soon"
+    );
+    book.clock.advance_ms((LIABLE_UNTIL + 121) * 1000 - NOON_ISH);
+    assert!(matches!(book.ledger.decide(id, false).await.unwrap(), Decided::Spent(p) if p.id == id));
+    let at = book.ledger.find(id).await.unwrap().unwrap();
+    assert_eq!((at.state, at.spent, at.fee), (State::Undelivered, sat(80), sat(10)));
+    let (_, held, spent, overrun) = book.windows().pop().unwrap();
+    assert_eq!((held, spent, overrun), (0, 90_000, 0));
+    let credentials: i64 = book.raw().query_row("SELECT count(*) FROM credential", [], |r| r.get(0)).unwrap();
+    assert_eq!(credentials, 0, "there is nothing to show a seller");
+    book.is_sound().await;
+}
+
+/// What never left gives its hold back, unless another process has taken the purchase on since.
+#[tokio::test]
+async fn only_a_purchase_that_nobody_else_took_on_fails_as_unsent() {
+    let book = Book::new(limits(100, 100, 100));
+    let id = book.bought(&Wish::of(sat(80)).fee(sat(10))).await;
+    assert_eq!(book.ledger.unsent(id, "no relay could be reached").await.unwrap(), State::Failed);
+    assert_eq!(book.windows().pop().unwrap().1, 0);
+    let taken_on = book.bought(&Wish::of(sat(80)).fee(sat(10)).at("other.example")).await;
+    book.ledger.unknown(taken_on, "a process ended while it was paying").await.unwrap();
+    assert_eq!(book.ledger.unsent(taken_on, "no relay could be reached").await.unwrap(), State::Unknown);
+    assert_eq!(book.windows().pop().unwrap().1, 90_000, "the hold stays");
+    book.is_sound().await;
+}
+
 /// What nobody can be asked about any more is closed by the person who looked: after the liability and its grace, and not
 /// a second before. Money that leaves all the same is told.
 #[tokio::test]

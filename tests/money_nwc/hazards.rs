@@ -1,12 +1,18 @@
 //! The twenty hazards that were seen of wallets and relays in use, as a whole purchase meets them. Some stand elsewhere and
-//! are named there: 3, 4, 7, 10, 14 (stuck) and 17 in `quirks`, 9 and 12 in `rows`, 11 and 17 in `extras`.
+//! are named there: 3, 4, 7, 10, 14 (stuck) and 17 in `quirks`, 9 and 12 in `rows`, 11 and 17 in `extras`, 2 and 13 in
+//! `clocks`.
+
+use std::{sync::Arc, time::Duration};
 
 use bursar::{
     clock::Clock,
+    config::Config,
+    purchase::{Caller, Outcome, Purse},
     sandbox::{
         Behaviour, Envelope, Money, Relay, RelayMode, RelayOptions, SandboxOptions, WalletKeys, WalletOptions,
         WalletService,
     },
+    wallet::nwc::{NwcOptions, NwcWallet, Pace},
 };
 use serde_json::json;
 
@@ -148,6 +154,42 @@ async fn a_relay_that_restarts_between_purchases_is_found_again() {
     scene.paid_once(&told).await;
 }
 
+/// Hazard 8: the relay takes the connection and the bytes and is deaf, even to pings. That is found out, another connection
+/// is made, and when it is heard there the same bytes are paid, once.
+#[tokio::test]
+async fn a_deaf_relay_is_found_out_and_the_payment_is_made_once() {
+    let scene = Scene::new(LONG, SandboxOptions::default()).await;
+    let pace = Pace {
+        ping_every: Duration::from_millis(200),
+        answer_within: Duration::from_millis(200),
+        retry_from: Duration::from_millis(20),
+        retry_to: Duration::from_millis(50),
+        ..Pace::default()
+    };
+    let options = NwcOptions { pace, ..NwcOptions::default() };
+    let wallet = NwcWallet::new(&scene.world.sandbox.nwc_uri(), options).unwrap();
+    let mut config = Config::load_from(scene.world.home()).expect("a config");
+    config.http.allow_loopback = true;
+    let purse = Purse::new(config, Clock::system(), Some(Arc::new(wallet)));
+    purse.balance(&Caller::local("")).await.expect("the wallet answers");
+    let relay = scene.world.sandbox.relay();
+    relay.set_mode(RelayMode::Deaf);
+    let before = relay.accepted();
+    let mended = async {
+        until("the connection after the deaf one", || relay.accepted() > before).await;
+        assert_eq!(scene.world.spent_msat(), 0);
+        relay.set_mode(RelayMode::Honest);
+        // The wallet's own connection is deaf as well.
+        relay.disconnect_all();
+    };
+    let (told, ()) = tokio::join!(scene.buy_with(&purse), mended);
+    assert_eq!(told.outcome, Outcome::Bought, "{}", told.say);
+    assert_eq!(scene.world.wallet().pay_events().len(), 1, "the same bytes");
+    purse.close().await;
+    scene.moved(PRICE, "delivered").await;
+    scene.world.verify_money().await;
+}
+
 /// Hazard 12: words that are not even JSON.
 #[tokio::test]
 async fn garbage_for_a_reply_is_looked_into() {
@@ -194,6 +236,31 @@ async fn a_rate_limited_payment_is_a_no_and_is_not_tried_again_by_itself() {
     assert_eq!(scene.world.wallet().pay_events().len(), 1);
     scene.moved(0, "failed").await;
     let told = scene.buy().await;
+    scene.paid_once(&told).await;
+}
+
+/// Hazard 15: a relay that asks to slow down is not asked more for a while, and what it did not pass on stays held until the
+/// wallet is heard of again; then the same bytes are paid, once.
+#[tokio::test]
+async fn a_relay_that_asks_to_slow_down_is_left_alone_and_nothing_is_paid_twice() {
+    let scene = Scene::new(QUICK, SandboxOptions::default()).await;
+    scene.warm().await;
+    let relay = scene.world.sandbox.relay();
+    relay.set_mode(RelayMode::RateLimits);
+    let told = scene.host.call("get_balance", json!({})).await;
+    assert!(told.say().contains("rate-limited: slow down"), "{}", told.say());
+    let asked = relay.published(23194);
+    let told = scene.host.call("get_balance", json!({})).await;
+    assert!(told.say().contains("left alone for now"), "{}", told.say());
+    assert_eq!(relay.published(23194), asked, "nothing was asked meanwhile");
+    let told = scene.buy().await;
+    assert_eq!((told.outcome(), scene.world.spent_msat()), ("pending", 0), "{}", told.text());
+    let since = relay.published(23194) - asked;
+    assert!((1..=2).contains(&since), "the payment, and at most one look-up: {since}");
+    assert!(told.say().contains("31 sat stay held"), "{}", told.say());
+    relay.set_mode(RelayMode::Honest);
+    let told = scene.until_known(&told).await;
+    assert_eq!(scene.world.wallet().pay_events().len(), 1, "the same bytes");
     scene.paid_once(&told).await;
 }
 

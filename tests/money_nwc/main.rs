@@ -2,18 +2,26 @@
 //!
 //! Each test says how many millisatoshi moved, what the model was told, and ends with a ledger that verifies. `rows` goes
 //! through the ways in which relays and replies misbehave, `hazards` through what was seen of wallets in use, `quirks`
-//! through the wallets by name, `extras` through what only some wallets can do.
+//! through the wallets by name, `extras` through what only some wallets can do, `clocks` through time that passes or is off,
+//! `unsent` through payments that never left.
 
+mod clocks;
 mod extras;
 mod hazards;
 mod quirks;
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;
+mod unsent;
 
 use std::{future::Future, time::Duration};
 
-use bursar::sandbox::{RelayOptions, SandboxOptions, WalletOptions};
+use bursar::{
+    clock::Clock,
+    config::Config,
+    purchase::{Caller, Purse, Report, Wish},
+    sandbox::{RelayOptions, SandboxOptions, WalletOptions},
+};
 use serde_json::{Value, json};
 use support::{Host, Seller, Told, World};
 
@@ -62,6 +70,30 @@ impl Scene {
         let told = self.host.call("get_balance", json!({})).await;
         assert!(told.facts()["wallets"][0]["problem"].is_null(), "{}", told.text());
         told
+    }
+
+    /// A purse with these books and this wallet in the test's own process, so that its clock can be another than the
+    /// machine's.
+    pub fn purse(&self, clock: &Clock) -> Purse {
+        let mut config = Config::load_from(self.world.home()).expect("a config");
+        config.http.allow_loopback = true;
+        config.nwc = Some(self.world.sandbox.nwc_uri());
+        Purse::new(config, clock.clone(), None)
+    }
+
+    /// One purchase by such a purse, from the usual address.
+    pub async fn buy_with(&self, purse: &Purse) -> Report {
+        let wish = Wish { url: self.seller.url("/a"), purpose: "a test".into(), ..Wish::default() };
+        purse.fetch(&Caller::local(""), wish, &|_| ()).await
+    }
+
+    /// The kinds of the journal's lines about the one purchase, in order.
+    pub fn journal(&self) -> Vec<String> {
+        let conn = rusqlite::Connection::open(bursar::ledger::file(&self.world.home())).expect("the ledger");
+        let mut statement =
+            conn.prepare("SELECT kind FROM journal WHERE purchase_id IS NOT NULL ORDER BY seq").expect("a statement");
+        let kinds = statement.query_map([], |r| r.get(0)).expect("rows");
+        kinds.map(|kind| kind.expect("a kind")).collect()
     }
 
     /// Asks for the outcome until there is one: the server waits, not the test.

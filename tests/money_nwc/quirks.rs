@@ -1,6 +1,6 @@
 //! The wallets by name, as far as the sandbox can play them.
 
-use bursar::sandbox::{Behaviour, Ciphers, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletOptions};
+use bursar::sandbox::{Behaviour, Ciphers, Fees, FeesSaid, LookupSaid, Money, PreimageSaid, ReplySaid, WalletOptions};
 
 use super::{LONG, PRICE, QUICK, Scene, until, wallet};
 
@@ -217,6 +217,38 @@ async fn a_wallet_that_only_lists_is_asked_for_its_list() {
     scene.world.wallet().next(Behaviour::lost_reply());
     let told = scene.buy().await;
     scene.paid_once(&told).await;
+}
+
+/// A wallet whose reply leaves the fee out and whose look-up has it: what was taken is charged, and not a msat more.
+/// Hazard 17.
+#[tokio::test]
+async fn a_fee_that_the_reply_leaves_out_is_looked_up_once_and_charged_as_it_was() {
+    let scene = Scene::new(LONG, wallet(WalletOptions::default())).await;
+    scene.world.node().set_fees(Fees { base_msat: 1_234, ppm: 0 });
+    scene.world.wallet().next(Behaviour::claims(FeesSaid::OnlyLookedUp));
+    let told = scene.buy().await;
+    assert_eq!((told.outcome(), &told.facts()["fee"]), ("bought", &"1.234 sat".into()), "{}", told.text());
+    assert_eq!(scene.world.wallet().seen("lookup_invoice"), 1);
+    let row = scene.world.audit().await.pop().expect("a row");
+    assert_eq!((row.fee, row.note.as_str()), (bursar::money::Amount::msat(1_234), ""), "{row:?}");
+    assert_eq!(scene.world.spent_msat(), PRICE + 1_234);
+    scene.world.verify_money().await;
+}
+
+/// The look-up for the fee takes the fee alone: whatever else it says of a payment that is proved changes nothing, and
+/// without a fee the whole allowance is charged. Hazard 17.
+#[tokio::test]
+async fn a_look_up_for_the_fee_cannot_undo_a_payment_that_is_proved() {
+    use LookupSaid::{Failed, NotFound, Nothing, Pending};
+    for said in [Failed, NotFound, Nothing, Pending] {
+        let scene = Scene::new(QUICK, wallet(WalletOptions::default())).await;
+        scene.world.node().set_fees(Fees { base_msat: 1_234, ppm: 0 });
+        scene.world.wallet().next(Behaviour::claims(FeesSaid::OnlyLookedUp).then_lookup(said));
+        let told = scene.buy().await;
+        assert_eq!((told.outcome(), &told.facts()["fee"]), ("bought", &"10 sat".into()), "{said:?}: {}", told.text());
+        assert_eq!(scene.world.spent_msat(), PRICE + 1_234, "{said:?}");
+        scene.world.verify().await;
+    }
 }
 
 /// LNbits tells no fee: the whole allowance is charged and the ledger says so. Hazard 17.

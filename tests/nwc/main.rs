@@ -48,6 +48,13 @@ fn why(said: PaySaid) -> String {
     }
 }
 
+fn not_sent(said: PaySaid) -> String {
+    match said {
+        PaySaid::NotSent { why } => why,
+        other => panic!("it may have been sent: {other:?}"),
+    }
+}
+
 fn refused(said: PaySaid) -> (String, bool) {
     match said {
         PaySaid::Refused { code, sent_once, .. } => (code, sent_once),

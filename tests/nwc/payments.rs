@@ -58,11 +58,11 @@ async fn stale_and_foreign_bytes_are_not_sent() {
     let mut changed = event.clone();
     changed.content.push('A');
     for wire in [foreign, changed.try_as_json().unwrap().into_bytes(), b"{}".to_vec(), vec![0xff]] {
-        assert!(why(client.pay_intent(&intent(&wire, now + 50), true).await).contains("not sent"));
+        assert!(not_sent(client.pay_intent(&intent(&wire, now + 50), true).await).contains("not sent"));
     }
     clock.advance_ms(50_000);
     let late = intent(&prepared.wire, prepared.resend_until);
-    assert!(why(client.pay_intent(&late, true).await).contains("only looked up"));
+    assert!(not_sent(client.pay_intent(&late, true).await).contains("only looked up"));
     assert_eq!(peer.count("EVENT"), 0);
 }
 
@@ -167,4 +167,34 @@ async fn what_pay_says_without_proof_is_unknown_and_a_pay_that_is_barred_is_not_
     let client = service.client(&[&peer.url], |_| {});
     assert_eq!(refused(buy(&client).await), ("NOT_IMPLEMENTED".into(), true));
     assert!(settled(&buy(&client).await));
+}
+
+/// Payments wait for their turn, and a silent wallet keeps it: whichever is called "not sent" never arrives anywhere, and
+/// whichever arrived is not called that, in whatever order it comes.
+#[tokio::test]
+async fn not_sent_is_said_of_exactly_those_payments_that_never_arrive() {
+    let service = Service::new();
+    let peer = Peer::scripted(&service, |_, _| vec![]).await;
+    let client = service.client(&[&peer.url], short);
+    let mut wires = Vec::new();
+    for _ in 0..5 {
+        wires.push(client.prepare(&bill()).await.unwrap());
+    }
+    let intents: Vec<_> = wires.iter().map(|p| intent(&p.wire, p.resend_until)).collect();
+    let said = futures_util::future::join_all(intents.iter().map(|i| client.pay_intent(i, true))).await;
+    drop(client);
+    peer.until(|l| l.iter().any(|(_, v, _)| v == "gone")).await;
+    let arrived = peer.published.lock().unwrap().clone();
+    let mut counts = [0, 0];
+    for (prepared, said) in wires.iter().zip(&said) {
+        let id = Event::from_json(&prepared.wire).unwrap().id.to_hex();
+        let came = arrived.iter().any(|event| event.contains(&id));
+        counts[usize::from(came)] += 1;
+        match said {
+            PaySaid::NotSent { .. } => assert!(!came, "{id} was called not sent, and it arrived"),
+            PaySaid::Unknown { .. } => assert!(came, "{id} never arrived, and nobody says so"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(counts[0] >= 1 && counts[1] >= 1, "{counts:?}");
 }

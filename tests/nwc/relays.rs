@@ -243,7 +243,7 @@ async fn what_is_asked_at_one_time_leaves_in_one_write() {
         let client = service.client(&[&peer.url], |o| (o.dial, o.floor) = (dial.clone(), floor));
         let info = client.info().await.unwrap();
         let budget = info.budget.unwrap();
-        assert_eq!((budget.left(), budget.period.as_str()), (Amount::msat(8000).unwrap(), "never"));
+        assert_eq!((budget.left(), budget.period.as_str()), (Amount::msat(8000), "never"));
         // Without a floor: the description, then three questions at once. With one: all but the budget, then that.
         let writes = dial.since();
         let asked = writes.iter().filter(|w| w.contains("EVENT")).count();

@@ -17,7 +17,7 @@ async fn silence_is_unknown_and_says_whose_it_was() {
     let prepared = service.client(&[&peer.url], |_| {}).prepare(&bill()).await.unwrap();
     let asked = intent(&prepared.wire, prepared.resend_until);
     let offline = service.client(&[&dead().await], short);
-    let said = why(offline.pay_intent(&asked, true).await);
+    let said = not_sent(offline.pay_intent(&asked, true).await);
     assert!(said.contains("could be reached") && said.contains("not sent"), "{said}");
 }
 

@@ -1,5 +1,6 @@
 //! `bursar doctor`: everything that buying needs, looked at one by one. Nothing is paid or made.
 
+mod budgets;
 mod evm;
 mod wallet;
 
@@ -31,7 +32,8 @@ const VERIFIED_LINES: u64 = 20_000;
 /// Free space below which the ledger may soon be unable to write.
 const LITTLE_SPACE: u64 = 50 << 20;
 
-/// Check that everything is fit to buy: home, permissions, config, limits, wallet, relay, clock, ledger.
+/// Check that everything is fit to buy: home, permissions, config, limits and what is left of them, wallet, relay, clock,
+/// ledger.
 ///
 /// Each line says ok, warn or fail, what that means, and what to do. It connects only to your wallet's relays, pays
 /// nothing and makes nothing. Ends with 1 when something fails.
@@ -329,7 +331,17 @@ async fn books(found: &mut Findings, ledger: &Ledger, wallets_world: Option<&str
     world(found, ledger.world().await?.as_deref(), wallets_world);
     let mut open = 0;
     for id in ledger.unresolved().await? {
-        open += usize::from(ledger.find(id).await?.is_some_and(|s| s.state.at_risk()));
+        let Some(at) = ledger.find(id).await?.filter(|at| at.state.at_risk()) else { continue };
+        open += 1;
+        if ledger.said_paid(id).await? {
+            let held = at.price.plus(at.fee_cap).unwrap_or(at.price);
+            let say = format!("{id}: the wallet says that it paid, and gives no proof; {held} stay held");
+            let remedy = format!(
+                "look for it in the wallet; with a preimage it is finished by itself, and without one, two minutes after its \
+                 invoice ran out, `bursar deny {id}` counts it as spent"
+            );
+            found.warn("unproved", say, remedy);
+        }
     }
     match open {
         0 => found.ok("unresolved", "no payment without a known outcome"),
@@ -343,6 +355,7 @@ async fn books(found: &mut Findings, ledger: &Ledger, wallets_world: Option<&str
         0 => found.ok("awaiting", "no purchase waits for you"),
         n => found.warn("awaiting", format!("{n} purchase(s) wait for you"), "bursar approve lists them"),
     }
+    budgets::look(found, ledger).await?;
     let sessions = ledger.sessions("local", 1000).await?;
     let running = sessions.iter().filter(|s| s.runs_at(now_ms().unsigned_abs())).count();
     found.ok("sessions", format!("{running} running"));

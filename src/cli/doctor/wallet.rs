@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Findings, now_ms};
+use super::{Findings, budgets::used_up, now_ms};
 use crate::{
     cli::wallet::{
         pending_file,
@@ -172,6 +172,16 @@ pub(super) fn rights(found: &mut Findings, tested: &Tested) {
         ),
         Some(name) => found.ok("encryption", name),
         None => {}
+    }
+    if let Some(own) = &tested.own_budget {
+        match own.left {
+            Some(left) if used_up(left) => found.warn(
+                "quota",
+                format!("the wallet's own budget for this connection is used up: {}", own.say()),
+                "raise it at the wallet, or wait until it is renewed; until then the wallet refuses to pay",
+            ),
+            _ => found.ok("quota", format!("the wallet allows this connection {}", own.say())),
+        }
     }
     if tested.missing.is_empty() {
         found.ok("rights", "it may pay, look payments up and tell its balance");

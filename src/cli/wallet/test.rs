@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     ledger::Ledger,
     money::Amount,
+    server::get_balance::OwnBudgetView,
     wallet::{self, WalletError, nwc::NwcUri},
 };
 
@@ -67,6 +68,9 @@ pub(in crate::cli) struct Tested {
     /// What it holds, where it may tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<Amount>,
+    /// The budget that the wallet itself keeps for this connection, where it has one and tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_budget: Option<OwnBudgetView>,
     /// The encryption spoken with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption: Option<String>,
@@ -100,6 +104,9 @@ impl Tested {
         }
         if let Some(balance) = self.balance {
             line("balance", &balance.to_string());
+        }
+        if let Some(own) = &self.own_budget {
+            line("its budget", &own.say());
         }
         if let Some(encryption) = &self.encryption {
             line("encryption", encryption);
@@ -205,6 +212,7 @@ pub(in crate::cli) async fn try_wallet(config: &Config, ledger: Option<&Ledger>)
         world: None,
         network: None,
         balance: None,
+        own_budget: None,
         encryption: None,
         connect_ms: None,
         answer_ms: None,
@@ -242,6 +250,7 @@ pub(in crate::cli) async fn try_wallet(config: &Config, ledger: Option<&Ledger>)
     tested.world = Some(info.world.name());
     tested.network = info.network;
     tested.balance = info.balance;
+    tested.own_budget = info.budget.as_ref().map(OwnBudgetView::from);
     tested.may = info.methods;
     Ok(tested)
 }

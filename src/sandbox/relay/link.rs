@@ -68,7 +68,7 @@ async fn serve(shared: &Arc<Shared>, id: u64, stream: TcpStream, mut inbox: mpsc
     let shaken = timeout(Duration::from_secs(5), accept_async_with_config(stream, Some(config))).await;
     let Ok(Ok(socket)) = shaken else { return };
     let (mut sink, mut source) = socket.split();
-    loop {
+    while !shared.is_deaf() {
         tokio::select! {
             frame = inbox.recv() => {
                 // The sender goes when the connection was cut off from outside.
@@ -78,16 +78,18 @@ async fn serve(shared: &Arc<Shared>, id: u64, stream: TcpStream, mut inbox: mpsc
                 }
             }
             message = source.next() => match message {
-                Some(Ok(Message::Text(text))) => {
+                Some(Ok(Message::Text(text))) if !shared.is_deaf() => {
                     if hear(shared, id, text.as_str()) == Then::Close {
                         return;
                     }
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 _ => return,
             },
         }
     }
+    // Until it is cut off: what was read last is not even answered by the protocol underneath.
+    while inbox.recv().await.is_some() {}
 }
 
 fn hear(shared: &Arc<Shared>, id: u64, text: &str) -> Then {

@@ -43,8 +43,13 @@ pub enum RelayMode {
         /// Whether it passes the request on all the same.
         forward: bool,
     },
+    /// Says `OK false` and `rate-limited:` to each request, and passes none on.
+    RateLimits,
     /// Takes everything and says and forwards nothing.
     Silent,
+    /// Accepts connections, and reads and answers nothing on them, not even pings. Those that stand fall deaf with the next
+    /// message; none hears again.
+    Deaf,
     /// Delivers each reply twice.
     Duplicate,
     /// Holds a reply back until the next one overtook it, or for 150 ms.
@@ -77,6 +82,8 @@ pub struct RelayOptions {
     pub max_message: usize,
     /// Whether it serves nobody who has not said who they are (NIP-42).
     pub demands_auth: bool,
+    /// How far from its own clock an event's stamp may be (NIP-22); `None` takes any.
+    pub most_skew: Option<Duration>,
 }
 
 impl Default for RelayOptions {
@@ -87,6 +94,7 @@ impl Default for RelayOptions {
             max_connections: 64,
             max_message: 512 * 1024,
             demands_auth: false,
+            most_skew: None,
         }
     }
 }
@@ -201,6 +209,10 @@ enum Then {
 const WHO: &str = "auth-required: say who you are first";
 
 impl Shared {
+    fn is_deaf(&self) -> bool {
+        lock(&self.state).mode == RelayMode::Deaf
+    }
+
     /// Whether a connection is served.
     fn knows(&self, from: u64) -> bool {
         if !self.options.demands_auth {
@@ -243,7 +255,13 @@ impl Shared {
             RelayMode::Silent => return Then::Stay,
             RelayMode::OkFalse { forward: f } if kind == REQUEST => (accepted, forward) = (false, f),
             RelayMode::DropOnRequest { forward: f } if kind == REQUEST => (then, forward) = (Then::Close, f),
+            RelayMode::RateLimits if kind == REQUEST => (accepted, forward) = (false, false),
             _ => {}
+        }
+        let skew = event.created_at.as_secs().abs_diff(now_ms / 1000);
+        if self.options.most_skew.is_some_and(|most| skew > most.as_secs()) {
+            state.tell(from, store::ok(event, false, "invalid: the event's created_at is too far off"));
+            return then;
         }
         if self.options.honour_expiration && store::expired(event, now_ms / 1000) {
             state.tell(from, store::ok(event, false, "invalid: the event has expired"));
@@ -252,6 +270,7 @@ impl Shared {
         let fresh = forward && state.store.insert(event, now_ms, self.options.keep);
         if then == Then::Stay && state.mode != RelayMode::NoOk {
             let word = match (accepted, fresh) {
+                (false, _) if state.mode == RelayMode::RateLimits => "rate-limited: slow down",
                 (false, _) => "blocked: this relay does not want it",
                 (true, true) => "",
                 (true, false) => "duplicate: already have this event",

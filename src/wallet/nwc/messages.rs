@@ -250,7 +250,7 @@ pub(super) fn budget(result: &Value) -> Option<WalletBudget> {
     let total = amount("total_budget")?;
     let period = result.get("renewal_period").and_then(Value::as_str).map(words::cleaned).filter(|p| !p.is_empty());
     Some(WalletBudget {
-        used: amount("used_budget")?,
+        used: amount("used_budget"),
         total,
         renews_at_s: result.get("renews_at").and_then(msat).filter(|at| *at > 0),
         period: period.unwrap_or_else(|| "never".into()),
@@ -446,7 +446,9 @@ mod tests {
 
     #[test]
     fn an_absent_budget_is_not_a_budget_of_zero() {
-        let of = |v: Value| budget(&v).map(|b| (b.used.atomic(), b.total.atomic(), b.renews_at_s, b.period));
+        let of = |v: Value| {
+            budget(&v).map(|b| (b.used.map_or(99, |u| u.atomic()), b.total.atomic(), b.renews_at_s, b.period))
+        };
         let full = json!({"used_budget": 5, "total_budget": 9, "renews_at": 1693876973, "renewal_period": "monthly"});
         assert_eq!(of(full), Some((5, 9, Some(1_693_876_973), "monthly".into())));
         assert_eq!(of(json!({"used_budget": 0, "total_budget": 0})), Some((0, 0, None, "never".into())));
@@ -454,7 +456,9 @@ mod tests {
             assert_eq!(of(none), None);
         }
         let over = budget(&json!({"used_budget": 12, "total_budget": 9})).unwrap();
-        assert!(over.left().is_zero());
+        assert!(over.left().is_some_and(Amount::is_zero));
+        let half = budget(&json!({ "total_budget": 9 })).unwrap();
+        assert_eq!((half.used, half.left(), half.total.atomic()), (None, None, 9), "the total is told all the same");
     }
 
     #[test]

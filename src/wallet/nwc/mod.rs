@@ -79,7 +79,7 @@ const RESEND_FOR: u64 = 50;
 const STAMP_AHEAD: u64 = 10;
 
 /// The least that is held for fees, in millisatoshi. Alby Hub reserves as much on its side.
-const LEAST_FEE_CAP_MSAT: u64 = 10_000;
+pub(crate) const LEAST_FEE_CAP_MSAT: u64 = 10_000;
 
 /// How the wallet is waited for and reached.
 #[derive(Clone)]

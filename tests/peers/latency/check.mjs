@@ -1,5 +1,7 @@
 // How long a warm call takes, Bursar beside Alby's NWC client: the same wallet, the same relay, the same minute, turn
-// about, on the same clock. The table is for people to read; only an answer that is wrong fails the run.
+// about, on the same clock. A balance and a payment must take at most half of the time that Alby's client takes: a row
+// that took more is measured again, up to three rounds, since the machine may have been busy; one that took more in each
+// of them fails the run. The row of whole purchases is for people to read.
 //
 // Each row compares what is alike: a balance with a balance, paying one invoice with paying one invoice, a purchase with
 // a purchase. No tool of Bursar's pays a bare invoice, since nothing is paid without the ledger; so PEER_PAYER, which is
@@ -12,6 +14,8 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const CALLS = 40;
+const ROUNDS = 3;
+const MOST = 0.5;
 const seller = process.env.PEER_SELLER;
 const client = new NWCClient({ nostrWalletConnectUrl: readFileSync(process.env.PEER_NWC_FILE, 'utf8').trim() });
 
@@ -80,46 +84,55 @@ if (payer) await payInvoice((await unpaid()).invoice);
 await call('get_balance', {});
 await buy(`${seller}/v1/dynamic/${++path}`);
 
-const sdk = { balance: [], pay: [], whole: [] };
-const own = { balance: [], pay: [], whole: [] };
-for (let i = 0; i < CALLS; i++) {
-  const { balance } = await timed(sdk.balance, () => client.getBalance());
-  const { structuredContent } = await timed(own.balance, () => call('get_balance', {}));
-  assert.equal(structuredContent.wallets[0].balance, `${balance / 1000} sat`);
-}
-for (let i = 0; payer && i < CALLS; i++) {
-  const [theirs, ours] = [await unpaid(), await unpaid()];
-  await timed(sdk.pay, () => client.payInvoice({ invoice: theirs.invoice }));
-  await timed(own.pay, () => payInvoice(ours.invoice));
-}
-for (let i = 0; i < CALLS; i++) {
-  await timed(sdk.whole, async () => {
-    const { url, token, invoice } = await unpaid();
-    const { preimage } = await client.payInvoice({ invoice });
-    const response = await fetch(url, { headers: { authorization: `L402 ${token}:${preimage}` } });
-    await response.text();
-    assert.equal(response.status, 200);
-  });
-  const url = `${seller}/v1/dynamic/${++path}`;
-  await timed(own.whole, () => buy(url));
-}
+// Each measures one row: ours and theirs, turn about.
+const rows = {
+  get_balance: async (own, sdk) => {
+    const { balance } = await timed(sdk, () => client.getBalance());
+    const { structuredContent } = await timed(own, () => call('get_balance', {}));
+    assert.equal(structuredContent.wallets[0].balance, `${balance / 1000} sat`);
+  },
+  pay_invoice: payer && (async (own, sdk) => {
+    const [theirs, ours] = [await unpaid(), await unpaid()];
+    await timed(sdk, () => client.payInvoice({ invoice: theirs.invoice }));
+    await timed(own, () => payInvoice(ours.invoice));
+  }),
+  purchase: async (own, sdk) => {
+    await timed(sdk, async () => {
+      const { url, token, invoice } = await unpaid();
+      const { preimage } = await client.payInvoice({ invoice });
+      const response = await fetch(url, { headers: { authorization: `L402 ${token}:${preimage}` } });
+      await response.text();
+      assert.equal(response.status, 200);
+    });
+    const url = `${seller}/v1/dynamic/${++path}`;
+    await timed(own, () => buy(url));
+  },
+};
+const held = ['get_balance', 'pay_invoice'];
 
 const at = (list, part) => list.toSorted((a, b) => a - b)[Math.floor((list.length - 1) * part)];
 const ms = (list) => [at(list, 0.5), at(list, 0.9)].map((n) => n.toFixed(1).padStart(6)).join(' /');
-const row = (name, ours, theirs) => {
-  const ratio = at(ours, 0.5) / at(theirs, 0.5);
-  const verdict = ratio <= 0.5 ? 'at most half' : 'MORE THAN HALF';
-  console.log(`latency: ${name.padEnd(12)} ${ms(ours)}   ${ms(theirs)}   ${ratio.toFixed(2)}  ${verdict}`);
-};
 console.log(`latency: ${CALLS} warm calls each, p50 / p90 in ms`);
 console.log('latency:                 bursar        @getalby/sdk   ratio of the p50');
-row('get_balance', own.balance, sdk.balance);
-if (payer) row('pay_invoice', own.pay, sdk.pay);
-row('purchase', own.whole, sdk.whole);
+let slow = Object.keys(rows).filter((name) => rows[name]);
+for (let round = 1; round <= ROUNDS && slow.length; round++) {
+  const again = [];
+  for (const name of slow) {
+    const [own, sdk] = [[], []];
+    for (let i = 0; i < CALLS; i++) await rows[name](own, sdk);
+    const ratio = at(own, 0.5) / at(sdk, 0.5);
+    const verdict = ratio <= MOST ? 'at most half' : 'MORE THAN HALF';
+    const which = round > 1 ? `  (round ${round})` : '';
+    console.log(`latency: ${name.padEnd(12)} ${ms(own)}   ${ms(sdk)}   ${ratio.toFixed(2)}  ${verdict}${which}`);
+    if (ratio > MOST && held.includes(name)) again.push(name);
+  }
+  slow = again;
+}
 console.log("latency: bursar's get_balance is its MCP tool: get_info, get_balance, perhaps get_budget, and the ledger");
 console.log("latency: its pay_invoice is its wallet's: read the invoice, sign, send, check the proof;");
 console.log('latency: tests/peers/run builds it without optimisation, so the product is faster than that');
 console.log("latency: a purchase is fetch_paid, with limits and books; for the SDK two bare GETs and payInvoice");
+if (slow.length) console.log(`latency: ${slow.join(' and ')} took more than half of the SDK's p50 in each of ${ROUNDS} rounds`);
 server.stdin.end();
 client.close();
-process.exit(0);
+process.exit(slow.length ? 1 : 0);
