@@ -12,7 +12,8 @@ use super::{
     lock,
     results::Body,
     words::{
-        answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, signed_away, unrecorded,
+        answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, shut, signed_away,
+        unrecorded,
     },
 };
 use crate::{
@@ -129,7 +130,7 @@ impl Purse {
         match standing.state {
             State::Delivered => {
                 let stored = self.stored(&standing).await;
-                if stored.is_err() {
+                if stored.as_ref().is_err_and(|no| no.code == "result_gone") {
                     // Its body has gone and this says so: from here on an equal call is a new request.
                     self.answered(standing.id).await;
                 }
@@ -241,7 +242,7 @@ impl Purse {
     pub(super) async fn stored(&self, standing: &Standing) -> Result<Report, No> {
         let ledger = self.ledger().await?;
         let row = ledger.result(&standing.principal, &standing.id.to_string()).await?.ok_or_else(gone)?;
-        let body = self.0.results.read(row).ok_or_else(gone)?;
+        let body = self.0.results.read(row).map_err(shut)?.ok_or_else(gone)?;
         Ok(told_again(standing, body))
     }
 }
