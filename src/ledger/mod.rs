@@ -7,6 +7,7 @@
 mod allowance;
 mod audit;
 mod budget;
+mod by;
 mod credential;
 mod earlier;
 mod intent;
@@ -35,6 +36,7 @@ use std::{
 
 pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
+pub use by::By;
 pub use credential::{StoredCredential, Verdict};
 pub use earlier::{Fate, Replaced};
 pub use intent::{BadPurchaseId, Committed, Intent, PurchaseId};

@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
+    ledger::{Armed, By, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
         Pin, Rail,
@@ -45,7 +45,7 @@ impl Purse {
     ///
     /// # Errors
     /// It does not wait, or is somebody else's, or the ledger cannot be written.
-    pub async fn decide(&self, caller: &Caller, id: &str, yes: bool) -> Result<(), No> {
+    pub async fn decide(&self, caller: &Caller, id: &str, yes: bool, by: By) -> Result<(), No> {
         let over = || No::new("nothing_to_approve", format!("{id} waits for nobody any more"));
         let id: PurchaseId = id.parse().map_err(|_| over())?;
         let ledger = self.ledger().await?;
@@ -53,7 +53,7 @@ impl Purse {
         if found.is_none_or(|p| p.state != State::AwaitingApproval) {
             return Err(over());
         }
-        match ledger.decide(id, yes).await? {
+        match ledger.decide(id, yes, by).await? {
             Decided::Approved(_) | Decided::Denied(_) => Ok(()),
             _ => Err(over()),
         }
