@@ -199,7 +199,7 @@ impl Purse {
             Begun::Committed(intent) => {
                 let report = self.finish_knowing(*intent, known_price.then_some(call), flight).await;
                 if report.outcome == Outcome::Bought {
-                    self.remember_price(&call.request, offer);
+                    self.remember_price(&call.caller.principal, &call.request, offer);
                 }
                 Ok(report)
             }
