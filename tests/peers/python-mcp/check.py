@@ -76,7 +76,7 @@ class SlowRelay:
                     await asyncio.sleep(late())
                     to.write(piece)
                     await to.drain()
-            except ConnectionError:
+            except (ConnectionError, asyncio.CancelledError):
                 pass
             finally:
                 to.close()
