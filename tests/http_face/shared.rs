@@ -58,20 +58,20 @@ async fn agents_that_buy_at_once_stay_within_their_own_budgets_and_get_their_own
         agents.push(Arc::new(Agent::come(&door, token, ERAS[n % 2]).await));
     }
     let (mut buying, room) = (tokio::task::JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-    for what in 0..3 {
-        for (n, agent) in agents.iter().enumerate() {
-            let (agent, path, room) = (agent.clone(), format!("/{n}/{what}"), room.clone());
-            let url = seller.url(&path);
-            buying.spawn(async move {
-                let _room = room.acquire_owned().await;
-                let mut told = agent.fetch(json!({ "url": url })).await;
-                // On a slow machine the wallet is busier than an answer waits.
-                while told.outcome() == "pending" {
-                    told = agent.fetch(json!({ "url": url })).await;
-                }
-                (n, path, told)
-            });
-        }
+    // First all agents at once; then each runs for its last room against itself.
+    let first = (0..AGENTS).map(|n| (n, 0));
+    for (n, what) in first.chain((0..AGENTS).flat_map(|n| [(n, 1), (n, 2)])) {
+        let (agent, path, room) = (agents[n].clone(), format!("/{n}/{what}"), room.clone());
+        let url = seller.url(&path);
+        buying.spawn(async move {
+            let _room = room.acquire_owned().await;
+            let mut told = agent.fetch(json!({ "url": url })).await;
+            // On a slow machine the wallet is busier than an answer waits.
+            while told.outcome() == "pending" {
+                told = agent.fetch(json!({ "url": url })).await;
+            }
+            (n, path, told)
+        });
     }
     let mut bought = vec![0; AGENTS];
     while let Some(done) = buying.join_next().await {

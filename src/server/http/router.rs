@@ -62,7 +62,7 @@ impl<F: ServerHandler + Clone> Router<F> {
             }
             Ok(Visitor::Agent(agent)) => self.serve(path, agent, Request::from_parts(parts, body), unflushed).await,
             Ok(Visitor::Watch) => {
-                visit.is_shared();
+                visit.share();
                 self.watch(path, &parts.method).await
             }
             Err(response) => *response,

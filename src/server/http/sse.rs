@@ -112,7 +112,7 @@ pub(super) fn open<F: ServerHandler + Clone>(
     let open = Open { boxes: agent.letterboxes.0.clone(), id: id.clone() };
     let (server, stop) = (agent.face.clone(), agent.stop.child_token());
     let ended = stop.clone();
-    tokio::spawn(is_read(down.clone(), stop.clone()));
+    tokio::spawn(end_unread(down.clone(), stop.clone()));
     let from_client = stream::unfold(from_client, |mut from| async move { Some((from.recv().await?, from)) });
     tokio::spawn(async move {
         let transport = (PollSender::new(down), Box::pin(from_client));
@@ -150,7 +150,7 @@ pub(super) fn open<F: ServerHandler + Clone>(
 }
 
 /// Ends a stream whose messages nobody takes: they would stay in memory for as long as it is open.
-async fn is_read(down: mpsc::Sender<TxJsonRpcMessage<RoleServer>>, stop: CancellationToken) {
+async fn end_unread(down: mpsc::Sender<TxJsonRpcMessage<RoleServer>>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

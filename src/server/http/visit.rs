@@ -72,12 +72,12 @@ impl Visit {
     }
 
     /// A good token was shown that is nobody's who has seats.
-    pub(super) fn is_shared(&self) {
+    pub(super) fn share(&self) {
         let mut seat = self.seat();
         if let Seat::Of(seats) = std::mem::replace(&mut *seat, Seat::Shared) {
             seats.fetch_sub(1, Ordering::SeqCst);
         }
-        self.is_known();
+        self.let_in();
     }
 
     /// An agent showed its token: whether it may have this connection, too.
@@ -91,7 +91,7 @@ impl Visit {
                         return false;
                     }
                     *seat = Seat::Of(seats.clone());
-                    self.is_known();
+                    self.let_in();
                     return true;
                 }
                 Seat::Of(own) if Arc::ptr_eq(own, seats) => return true,
@@ -99,11 +99,11 @@ impl Visit {
                 Seat::Of(_) => {}
             }
         }
-        self.is_shared();
+        self.share();
         true
     }
 
-    fn is_known(&self) {
+    fn let_in(&self) {
         self.lobby.waiting().strangers.remove(&self.number);
         self.known.cancel();
     }
