@@ -14,23 +14,11 @@ use tokio::io::AsyncWrite;
 
 use crate::{ledger::PurchaseId, purchase::Purse};
 
-const ALONE: &str = "one:";
-
 /// The conversation that a request is of: its id is its own only there. Empty for standard input and output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Exchange(pub(super) Arc<str>);
 
 impl Exchange {
-    /// The one request that is a conversation of its own.
-    pub(super) fn of_one_request(number: u64) -> Exchange {
-        Exchange(format!("{ALONE}{number}").into())
-    }
-
-    /// Whether the conversation goes on after the request, so that its answer may stay in memory.
-    pub(super) fn outlives_its_request(&self) -> bool {
-        !self.0.is_empty() && !self.0.starts_with(ALONE)
-    }
-
     /// The one that the transport noted with a request.
     pub(super) fn of(extensions: &Extensions) -> Exchange {
         let noted = extensions.get::<Exchange>();

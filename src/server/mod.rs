@@ -45,10 +45,7 @@ use crate::{
 };
 use approval::{Answer, Approval, Channel, Question, Unopened};
 use handed::{Exchange, Handed};
-use http::{
-    kept::{Kept, bytes_of},
-    metrics::Metrics,
-};
+use http::metrics::Metrics;
 use page::Picture;
 
 /// What a host tells its model about us, before any tool is loaded.
@@ -69,7 +66,6 @@ pub struct Server {
 #[derive(Clone)]
 struct OverHttp {
     calls: Arc<Semaphore>,
-    kept: Arc<Kept>,
     metrics: Arc<Metrics>,
 }
 
@@ -128,8 +124,8 @@ impl Server {
     }
 
     /// The same for an agent that comes over HTTP.
-    fn over_http(self, calls: Arc<Semaphore>, kept: Kept, metrics: Arc<Metrics>) -> Server {
-        Server { over_http: Some(OverHttp { calls, kept: Arc::new(kept), metrics }), ..self }
+    fn over_http(self, calls: Arc<Semaphore>, metrics: Arc<Metrics>) -> Server {
+        Server { over_http: Some(OverHttp { calls, metrics }), ..self }
     }
 
     /// One call of a tool, with the person's word where it needs one and the host can get it.
@@ -220,16 +216,6 @@ impl Server {
                 "Nothing changed: a person said no to a higher limit.",
             )),
             (Question::Raise { .. }, Answer::None) => self.run(name, arguments, teller).await,
-        }
-    }
-
-    /// Waits for room in memory where an answer stays for a while after it was given.
-    async fn room_for(&self, answer: &impl Serialize, context: &RequestContext<RoleServer>) {
-        if let Some(o) = self.over_http.as_ref().filter(|_| Exchange::of(&context.extensions).outlives_its_request()) {
-            tokio::select! {
-                () = o.kept.room_for(bytes_of(answer)) => {}
-                () = context.ct.cancelled() => {}
-            }
         }
     }
 
@@ -362,20 +348,18 @@ impl ServerHandler for Server {
             Some(Heard::Asks(required)) => return Ok(CallToolResponse::InputRequired(*required)),
             None => return Err(ErrorData::invalid_params(format!("there is no tool named {name:?}"), None)),
         };
+        if let Some(id) = said.hands_over.filter(|_| !context.ct.is_cancelled()) {
+            self.handed.expect(Exchange::of(&context.extensions), &context.id, id);
+        }
         if let Some(o) = over_http {
             o.metrics.called(&name, said.is_error);
         }
-        let hands_over = said.hands_over;
         let mut content: Vec<ContentBlock> = said.blocks.into_iter().map(ContentBlock::text).collect();
         if let Some(picture) = said.picture {
             content.insert(content.len().min(1), ContentBlock::image(picture.base64, picture.media_type));
         }
         let mut result = if said.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
         result.structured_content = Some(said.structured);
-        self.room_for(&result, &context).await;
-        if let Some(id) = hands_over.filter(|_| !context.ct.is_cancelled()) {
-            self.handed.expect(Exchange::of(&context.extensions), &context.id, id);
-        }
         Ok(result.into())
     }
 
@@ -398,7 +382,7 @@ impl ServerHandler for Server {
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        context: RequestContext<RoleServer>,
+        _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let _permit = match self.over_http.as_ref().map(|o| o.calls.clone().try_acquire_owned()) {
             Some(Err(_)) => {
@@ -412,11 +396,7 @@ impl ServerHandler for Server {
         let (purse, caller) = (self.purse.clone(), self.caller.clone());
         let read = tokio::spawn(async move { resources::read(&purse, &caller, &request.uri).await });
         match read.await {
-            Ok(Ok(read)) => {
-                self.room_for(&read, &context).await;
-                Ok(read.into())
-            }
-            Ok(Err(no)) => Err(no),
+            Ok(read) => read.map(Into::into),
             Err(_) => Err(ErrorData::internal_error("the resource could not be read", None)),
         }
     }

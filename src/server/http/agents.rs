@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rmcp::{
@@ -18,7 +18,7 @@ use rmcp::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{bearer, caps, kept::Kept, metrics::Metrics, sse::Letterboxes, visit::Seats};
+use super::{bearer, caps, metrics::Metrics, sse::Letterboxes, visit::Seats};
 use crate::{
     ledger::{Token, TokenKind},
     purchase::{Caller, No, Purse},
@@ -70,8 +70,6 @@ pub(super) struct Agent<F> {
 struct Use {
     last: Instant,
     open: usize,
-    /// Whether its last answers were let go of since.
-    swept: bool,
 }
 
 impl<F> Drop for Agent<F> {
@@ -127,10 +125,9 @@ impl<F: ServerHandler + Clone> Agents<F> {
     fn welcome(&self, token: &Token) -> Option<Agent<F>> {
         let caller = Caller::agent(&token.principal)?;
         let calls = Arc::new(Semaphore::new(caps::CALLS));
-        let server = Server::new(self.purse.clone(), caller).over_http(calls, Kept::new(), self.metrics.clone());
+        let server = Server::new(self.purse.clone(), caller).over_http(calls, self.metrics.clone());
         let mut manager = LocalSessionManager::default();
         manager.session_config.keep_alive = Some(caps::SESSION_IDLE);
-        manager.session_config.completed_cache_ttl = caps::AGAIN;
         let sessions = Arc::new(manager);
         let stop = self.stop.child_token();
         // Host and Origin are looked at before, for every path alike.
@@ -172,10 +169,6 @@ impl<F: ServerHandler + Clone> Agents<F> {
             }
             stays
         });
-        let all: Vec<_> = self.known().values().cloned().collect();
-        for agent in all {
-            agent.let_go_of_answers();
-        }
     }
 
     /// How many sessions there are, of all agents.
@@ -201,7 +194,6 @@ impl<F> Drop for InUse<F> {
         if let Some(session) = used.get_mut(&self.session) {
             session.open = session.open.saturating_sub(1);
             session.last = Instant::now();
-            session.swept = false;
         }
     }
 }
@@ -217,35 +209,10 @@ impl<F> Agent<F> {
             return None;
         }
         let mut used = self.used();
-        let known = used.entry(session.to_owned()).or_insert(Use { last: Instant::now(), open: 0, swept: false });
+        let known = used.entry(session.to_owned()).or_insert(Use { last: Instant::now(), open: 0 });
         known.open += 1;
         known.last = Instant::now();
-        known.swept = false;
         Some(InUse { agent: self.clone(), session: session.to_owned() })
-    }
-
-    /// A session lets go of old answers only when something happens in it. Where nothing does, this does: it asks for a stream
-    /// that there never was.
-    fn let_go_of_answers(self: &Arc<Agent<F>>) {
-        let mut quiet = Vec::new();
-        for (id, known) in self.used().iter_mut() {
-            if !known.swept && known.last.elapsed() >= caps::AGAIN {
-                known.swept = true;
-                quiet.push(id.clone());
-            }
-        }
-        if quiet.is_empty() {
-            return;
-        }
-        let sessions = self.sessions.clone();
-        tokio::spawn(async move {
-            for id in quiet {
-                let id = id.into();
-                let nowhere = sessions.resume(&id, format!("0/{}", u64::MAX));
-                // One that hangs on a client that does not read is not waited for.
-                let _ = tokio::time::timeout(Duration::from_secs(1), nowhere).await.map(|found| found.map(drop));
-            }
-        });
     }
 
     /// Makes room for one more session; whether there is some. The caller holds [`Agent::births`].

@@ -20,11 +20,6 @@ pub(super) const SESSIONS: usize = 64;
 pub(super) const STREAMS: usize = 16;
 /// A stream of the older transport whose messages nobody takes for this long ends.
 pub(super) const UNREAD: Duration = Duration::from_secs(30);
-/// How long the answer to a request of a session can be asked for again, should its stream have broken. Clients come back
-/// after three seconds, which is what they are told.
-pub(super) const AGAIN: Duration = Duration::from_secs(5);
-/// How many bytes of such answers are kept for one agent. Beyond, its next answer waits.
-pub(super) const KEPT: usize = 32 * 1024 * 1024;
 /// A session that was used this recently is not silent.
 pub(super) const SILENT: Duration = Duration::from_secs(10);
 /// A session without a request for this long ends.

@@ -9,7 +9,6 @@ mod agents;
 pub(crate) mod bearer;
 mod caps;
 mod guard;
-pub(super) mod kept;
 pub(super) mod metrics;
 mod reply;
 mod router;

@@ -171,7 +171,7 @@ impl<F: ServerHandler + Clone> Router<F> {
         let exchange = match &session {
             Some(id) => Exchange(format!("http:{id}").into()),
             // Without a session each request is alone.
-            None => Exchange::of_one_request(self.count.fetch_add(1, Ordering::Relaxed)),
+            None => Exchange(format!("one:{}", self.count.fetch_add(1, Ordering::Relaxed)).into()),
         };
         let refused = |response| (Exchange::default(), response, None);
         let ends = parts.method == Method::DELETE;
