@@ -147,9 +147,14 @@ impl Agent {
         found.unwrap_or_else(|| panic!("{status}: {text}"))
     }
 
-    async fn fetch(&mut self, url: &str) -> String {
-        let told = self.ask("tools/call", json!({ "name": "fetch_paid", "arguments": { "url": url } })).await;
-        told["result"]["structuredContent"]["outcome"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
+    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await["result"].clone()
+    }
+
+    async fn fetch(&mut self, url: &str) -> (String, Value) {
+        let told = self.call("fetch_paid", json!({ "url": url })).await;
+        let outcome = told["structuredContent"]["outcome"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+        (outcome, told)
     }
 }
 
@@ -197,16 +202,27 @@ async fn list(mut agent: Agent, _: usize, _: usize) -> Agent {
 static SHOP: std::sync::OnceLock<String> = std::sync::OnceLock::new();
 
 async fn buy(mut agent: Agent, who: usize, n: usize) -> Agent {
-    let url = format!("{}/v1/dynamic/{who}-{n}", SHOP.get().expect("a shop"));
-    assert_eq!(agent.fetch(&url).await, "bought");
+    let path = format!("/v1/dynamic/{who}-{n}");
+    let (outcome, told) = agent.fetch(&format!("{}{path}", SHOP.get().expect("a shop"))).await;
+    assert_eq!(outcome, "bought", "{told}");
+    // The shop says back what it was asked for: nobody gets another's answer.
+    assert!(told["content"].to_string().contains(&path), "{path}: {told}");
     agent
 }
 
 async fn free(mut agent: Agent, _: usize, _: usize) -> Agent {
     // Its token may open this door too; either way nothing is paid.
-    let outcome = agent.fetch(&format!("{}/v1/free", SHOP.get().expect("a shop"))).await;
-    assert!(["free", "token"].contains(&outcome.as_str()), "{outcome}");
+    let (outcome, told) = agent.fetch(&format!("{}/v1/free", SHOP.get().expect("a shop"))).await;
+    assert!(["free", "token"].contains(&outcome.as_str()), "{told}");
     agent
+}
+
+/// What an agent's own session says was spent, in the server's words.
+async fn spent(agent: &mut Agent) -> String {
+    let told = agent.call("get_balance", json!({})).await;
+    let budgets = told["structuredContent"]["budgets"].as_array().unwrap_or_else(|| panic!("{told}"));
+    let session = budgets.iter().find(|b| b["scope"] == "session").unwrap_or_else(|| panic!("{told}"));
+    session["spent"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned()
 }
 
 async fn run() {
@@ -258,7 +274,7 @@ async fn run() {
     println!("bursar: RSS {} KiB", server.rss_kib());
     let (agents, took, whole) = all(agents, 1, buy).await;
     told("bursar: a first purchase, all at once", &took, whole);
-    let (_agents, took, whole) = all(agents, CALLS / 4, free).await;
+    let (agents, took, whole) = all(agents, CALLS / 4, free).await;
     told("bursar: fetch_paid of a free resource", &took, whole);
     println!("bursar: RSS {} KiB", server.rss_kib());
 
@@ -271,6 +287,12 @@ async fn run() {
     }
     assert_eq!(each.len(), AGENTS);
     assert!(each.values().all(|(n, _)| *n == 1), "one purchase each");
+    // Each agent's own budget lost its own price and fee, and nothing else.
+    for mut agent in agents {
+        let name = agent.token.trim_start_matches("bursar_").rsplit_once('_').expect("a token").0.to_owned();
+        let own = bursar::money::Amount::msat(each[&name].1).expect("an amount");
+        assert_eq!(spent(&mut agent).await, own.to_string(), "{name}");
+    }
     let sum: u64 = each.values().map(|(_, msat)| msat).sum();
     assert_eq!(sum, sandbox.node().spent_msat(), "the books and the wallet agree");
     assert!(ledger.verify().await.expect("a ledger").findings.is_empty());

@@ -140,6 +140,8 @@ async fn a_person_who_says_yes_through_the_host_buys_exactly_what_was_shown() {
         assert_eq!(scene.world.spent_msat(), 80_000, "{era:?}");
         let invoices = scene.seller.hits().iter().filter(|h| !h.paid()).count();
         assert_eq!(invoices, 1, "{era:?}: the invoice that was shown is the one that was paid");
+        let note = &scene.world.audit().await[0].note;
+        assert!(note.contains("approved in the host's form"), "a program may have ticked it: {note}");
         scene.world.verify_money().await;
     }
 }

@@ -80,6 +80,8 @@ async fn an_approved_purchase_buys_exactly_the_pinned_invoice_once() {
         assert_eq!(moved.len(), 1);
         assert_eq!(format!("ln:{}", moved[0].hash), pinned.rail_key, "the invoice that was shown to the person");
         assert_eq!((prices_asked(&seller), world.wallet().pay_events().len()), (1, 1));
+        let note = &world.audit().await[0].note;
+        assert!(note.contains("approved at the terminal"), "the audit tells it from a form: {note}");
         world.verify_money().await;
     }
 }

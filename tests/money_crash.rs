@@ -4,7 +4,7 @@ mod support;
 
 use bursar::sandbox::Behaviour;
 use serde_json::json;
-use support::{Host, Naive, Seller, Told, World, money, until, until_state};
+use support::{Era, Host, Naive, Seller, Told, World, money, until, until_state};
 
 const DATA: &str = r#"{"data":"a"}"#;
 const PRICE: u64 = 21_000;
@@ -261,4 +261,35 @@ async fn an_answer_that_was_never_read_is_given_again_and_one_that_was_read_is_n
     assert_eq!(world.spent_msat(), 2 * PRICE, "an equal call after a read answer is a new request");
     until_state(&world, anew.purchase(), "delivered").await;
     world.verify_money().await;
+}
+
+/// A mistake in the code after the money was held is no end of the server: it is answered as an error, and the same server
+/// goes on with the purchase as another one would after a crash.
+#[tokio::test]
+async fn a_panic_while_paying_is_an_error_and_the_same_server_ends_with_the_data_for_one_payment() {
+    for (point, _) in POINTS.into_iter().filter(|(_, left)| left.is_some()) {
+        for era in [Era::Handshake, Era::Stateless] {
+            let world = World::new().await;
+            let seller = Seller::honest(world.node(), PRICE, DATA).await;
+            let host = world.host_panicking_at(point, era).await;
+            let told = host.fetch(json!({ "url": seller.url("/a") })).await;
+            assert!(told.is_error(), "{point} {era:?}: {}", told.raw);
+            assert!(
+                !told.raw.to_string().contains(".rs") && !told.raw.to_string().contains("panicked"),
+                "{}",
+                told.raw
+            );
+            assert!(!told.say().starts_with("Nothing was paid"), "{point}: money may have left: {}", told.say());
+            let held = money::purchases(&world).await;
+            assert_eq!(held.len(), 1, "{point}");
+            let mut told = host.fetch(json!({ "url": seller.url("/a") })).await;
+            while told.outcome() == "pending" {
+                told = host.fetch(json!({ "url": seller.url("/a") })).await;
+            }
+            assert_has_data(&told, point);
+            assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (PRICE, 1), "{point} {era:?}");
+            world.verify_money().await;
+            assert!(host.close().await.success(), "{point}");
+        }
+    }
 }

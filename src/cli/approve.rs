@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use super::{Common, Done, Failure, purse, show};
-use crate::ledger::{Decided, PurchaseId};
+use crate::ledger::{By, Decided, PurchaseId};
 
 /// Decides about one purchase; without an id, shows what waits for you.
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub(super) async fn run(args: DecideArgs, yes: bool) -> Done {
         return Ok(ExitCode::SUCCESS);
     };
     let id: PurchaseId = id.parse()?;
-    let decided = ledger.decide(id, yes).await?;
+    let decided = ledger.decide(id, yes, By::Terminal).await?;
     let (word, say) = match &decided {
         Decided::NotThere => return Err(Failure::new(format!("there is no purchase {id}"))),
         Decided::Approved(p) => (

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::LedgerError;
+use super::{By, LedgerError};
 use crate::money::{Amount, Currency};
 
 /// Which part of the ledger is asked for.
@@ -94,7 +94,9 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
            i.network,
            (SELECT group_concat(transaction_name, ' ') FROM (
               SELECT CASE WHEN json_valid(note) THEN json_extract(note, '$.transaction') END AS transaction_name
-              FROM journal WHERE purchase_id = p.purchase_id AND kind IN('post','late','post_earlier','took') ORDER BY seq))
+              FROM journal WHERE purchase_id = p.purchase_id AND kind IN('post','late','post_earlier','took') ORDER BY seq)),
+           (SELECT CASE WHEN json_valid(note) THEN json_extract(note, '$.by') END FROM journal
+              WHERE purchase_id = p.purchase_id AND kind = 'approve' ORDER BY seq LIMIT 1)
          FROM purchase p JOIN intent i ON i.purchase_id = p.purchase_id
            AND i.n = (SELECT max(n) FROM intent WHERE purchase_id = p.purchase_id)
          WHERE (?1 IS NULL OR p.principal = ?1) AND (?2 IS NULL OR p.session_id = ?2)
@@ -106,6 +108,13 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
         |r| {
             let currency: String = r.get(7)?;
             let state: String = r.get(14)?;
+            let note: String = r.get(16)?;
+            // A program can tick a form's box, and nobody but the operator sits at the terminal: the audit tells them apart.
+            let note = match By::named(&r.get::<_, Option<String>>(20)?.unwrap_or_default()) {
+                Some(by) if note.is_empty() => format!("approved {}", by.where_it_was_said()),
+                Some(by) => format!("{note}; approved {}", by.where_it_was_said()),
+                None => note,
+            };
             let (amount, spent, fee, held): (i64, i64, i64, i64) = (r.get(8)?, r.get(9)?, r.get(10)?, r.get(11)?);
             Ok(AuditRow {
                 at_ms: r.get(0)?,
@@ -124,7 +133,7 @@ fn purchases(conn: &Connection, filter: &Filter) -> Result<Vec<AuditRow>, Ledger
                 transaction: r.get(19)?,
                 state,
                 purpose: r.get(15)?,
-                note: r.get(16)?,
+                note,
                 http_status: r.get(17)?,
             })
         },

@@ -7,6 +7,7 @@
 mod allowance;
 mod audit;
 mod budget;
+mod by;
 mod credential;
 mod deposits;
 mod earlier;
@@ -37,6 +38,7 @@ use std::{
 
 pub use audit::{AuditRow, Filter};
 pub use budget::{BudgetView, NoRoom, Scope, SetBy};
+pub use by::By;
 pub use credential::{StoredCredential, Verdict};
 pub use deposits::{Deposit, DepositState, Kept, NewDeposit};
 pub use earlier::{Fate, Replaced};

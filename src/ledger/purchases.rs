@@ -1,7 +1,7 @@
 //! The door to purchases: each call is one transaction of the writer thread.
 
 use super::{
-    Armed, Begun, Committed, Decided, Idempotency, Intent, Ledger, LedgerError, NewPurchase, Payment, PurchaseId,
+    Armed, Begun, By, Committed, Decided, Idempotency, Intent, Ledger, LedgerError, NewPurchase, Payment, PurchaseId,
     Standing, State, StoredResult, owner, purchase, steps,
 };
 
@@ -233,13 +233,13 @@ impl Ledger {
         self.0.writer.write(move |conn| steps::absent(conn, now, id, absent)).await
     }
 
-    /// A person's decision about a purchase that waits, or about the wallet that a purchase froze.
+    /// A person's decision about a purchase that waits, or about the wallet that a purchase froze, and how it came.
     ///
     /// # Errors
     /// The ledger cannot be written.
-    pub async fn decide(&self, id: PurchaseId, yes: bool) -> Result<Decided, LedgerError> {
+    pub async fn decide(&self, id: PurchaseId, yes: bool, by: By) -> Result<Decided, LedgerError> {
         let now = self.now();
-        self.0.writer.write(move |conn| steps::decide(conn, now, id, yes)).await
+        self.0.writer.write(move |conn| steps::decide(conn, now, id, yes, by)).await
     }
 
     /// Lets go of purchases whose price ran out before a person decided.

@@ -6,7 +6,7 @@ use super::{Ledger, LedgerError, PurchaseId, session};
 
 /// Bodies are kept this long ...
 const KEEP_MS: i64 = 7 * 24 * 3600 * 1000;
-/// ... and up to this many bytes together.
+/// ... and up to this many bytes of one principal, so that what one keeps costs no other its answers.
 const KEEP_BYTES: i64 = 256 * 1024 * 1024;
 
 /// What a seller's answer left behind, to be read again.
@@ -85,11 +85,23 @@ pub(super) fn find(conn: &Connection, principal: &str, id: &str) -> Result<Optio
 }
 
 /// Marks what is too old or too much as gone, and names it so that the files can be removed.
+///
+/// What was paid for and handed to nobody yet stays: without it the next equal call would have to pay again. Then comes the
+/// newest, whose pages are about to be read, then what was paid for; what was free goes first.
 pub(super) fn prune(conn: &Connection, now_ms: u64) -> Result<Vec<String>, LedgerError> {
     let mut statement = conn.prepare_cached(
-        "UPDATE result SET gone_ms = ?1 WHERE gone_ms IS NULL AND (created_ms < ?2 OR result_id IN(
-           SELECT result_id FROM (SELECT result_id, sum(size) OVER (ORDER BY created_ms DESC, result_id) AS so_far
-             FROM result WHERE gone_ms IS NULL) WHERE so_far > ?3))
+        "WITH kept AS (
+           SELECT r.result_id, r.principal, r.size, r.created_ms, CASE
+             WHEN r.purchase_id IS NOT NULL AND p.answered_ms IS NULL THEN 0
+             WHEN r.created_ms = max(r.created_ms) OVER (PARTITION BY r.principal) THEN 1
+             WHEN r.purchase_id IS NOT NULL THEN 2
+             ELSE 3 END AS rank
+           FROM result r LEFT JOIN purchase p ON p.purchase_id = r.purchase_id WHERE r.gone_ms IS NULL),
+         counted AS (
+           SELECT result_id, rank, sum(size) OVER (PARTITION BY principal ORDER BY rank, created_ms DESC, result_id) AS so_far
+           FROM kept)
+         UPDATE result SET gone_ms = ?1 WHERE gone_ms IS NULL AND (created_ms < ?2
+           OR result_id IN(SELECT result_id FROM counted WHERE rank > 1 AND so_far > ?3))
          RETURNING result_id",
     )?;
     let ids = statement.query_map(params![now_ms as i64, now_ms as i64 - KEEP_MS, KEEP_BYTES], |r| r.get(0))?;

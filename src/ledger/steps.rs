@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use super::{
-    Begun, Committed, Intent, LedgerError, NewPurchase, PurchaseId, Standing, State, StoredResult,
+    Begun, By, Committed, Intent, LedgerError, NewPurchase, PurchaseId, Standing, State, StoredResult,
     budget::{self, Close},
     journal,
     purchase::{LEAST_LEFT_S, bytes_of, find, intent, latest, stands_for},
@@ -19,7 +19,8 @@ use crate::{config::LimitTable, money::Amount};
 const COOL_DOWN_MS: i64 = 24 * 3600 * 1000;
 /// How long after its liability an unknown outcome may be closed by a person, in seconds.
 const GRACE_S: i64 = 120;
-/// At most this many purchases of unknown outcome a host: beyond, a seller that never settles would fill the budget.
+/// At most this many purchases of unknown outcome a host: beyond, a seller that never settles would fill the budget. Those
+/// of all principals count together, since the wallet is one and so is what is known of a seller.
 const MAX_UNKNOWN_PER_HOST: i64 = 3;
 
 /// W1 (or the hold that waits for a person): one transaction, or nothing.
@@ -407,7 +408,13 @@ pub(super) fn expire_awaiting(conn: &Connection, now_ms: u64) -> Result<(), Ledg
 }
 
 /// A person's decision about a purchase that waits, or about a frozen wallet behind a late one.
-pub(super) fn decide(conn: &Connection, now_ms: u64, id: PurchaseId, yes: bool) -> Result<Decided, LedgerError> {
+pub(super) fn decide(
+    conn: &Connection,
+    now_ms: u64,
+    id: PurchaseId,
+    yes: bool,
+    by: By,
+) -> Result<Decided, LedgerError> {
     let Some(at) = find(conn, id)? else { return Ok(Decided::NotThere) };
     match (at.state, yes) {
         (State::AwaitingApproval, true) if at.approved_ms.is_none() => {
@@ -415,12 +422,12 @@ pub(super) fn decide(conn: &Connection, now_ms: u64, id: PurchaseId, yes: bool) 
                 "UPDATE purchase SET approved_ms = ? WHERE purchase_id = ?",
                 params![now_ms as i64, id.to_string()],
             )?;
-            log(conn, now_ms, &at, "approve", at.price, json!({}))?;
+            log(conn, now_ms, &at, "approve", at.price, json!({ "by": by.name() }))?;
             Ok(Decided::Approved(Box::new(at)))
         }
         (State::AwaitingApproval, true) => Ok(Decided::Approved(Box::new(at))),
         (State::AwaitingApproval, false) => {
-            failed(conn, now_ms, id, "a person said no", &WAITING)?;
+            failed(conn, now_ms, id, &format!("a person said no {}", by.where_it_was_said()), &WAITING)?;
             Ok(Decided::Denied(Box::new(at)))
         }
         // Nobody can be asked any more, and the operator has looked: their word closes it.

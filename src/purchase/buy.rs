@@ -226,7 +226,7 @@ impl Purse {
             Begun::Committed(intent) => {
                 let report = self.finish_knowing(*intent, known_price.then_some(call), flight).await;
                 if report.outcome == Outcome::Bought {
-                    self.remember_price(&call.request, offer, id, ahead_s).await;
+                    self.remember_price(call, offer, id, ahead_s).await;
                 }
                 Ok(report)
             }

@@ -486,11 +486,18 @@ impl Run<'_> {
     }
 }
 
-/// Lets a test end the process here, as a crash would: `BURSAR_KILL_POINT` names the place. Only in debug builds.
+/// Lets a test end the process here, as a crash would, or the task, as a mistake in the code would: `BURSAR_KILL_POINT` and
+/// `BURSAR_PANIC_POINT` name the place. The task panics once, so that the test sees what comes after it. Only in debug builds.
 pub(super) fn kill_point(name: &str) {
     #[cfg(debug_assertions)]
-    if std::env::var("BURSAR_KILL_POINT").is_ok_and(|point| point == name) {
-        std::process::abort();
+    {
+        static PANICKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        let is_here = |variable: &str| std::env::var(variable).is_ok_and(|point| point == name);
+        if is_here("BURSAR_KILL_POINT") {
+            std::process::abort();
+        }
+        let first = || !PANICKED.swap(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(!is_here("BURSAR_PANIC_POINT") || !first(), "a test asked for this");
     }
     #[cfg(not(debug_assertions))]
     let _ = name;

@@ -10,7 +10,7 @@ use super::{
     quote::{self, Asked},
     results::{Body, Results, free_id, is_id},
     session::Served,
-    words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, why_none},
+    words::{answered, ask_again, flight_key, gone, key_taken, pending, pointed, shut, why_none},
 };
 use crate::{
     http::Answer,
@@ -123,7 +123,7 @@ impl Purse {
                 return Ok(Err(standing));
             }
             let row = ledger.result(&caller.principal, id).await?.ok_or_else(unknown)?;
-            let body = self.0.results.read(row).ok_or_else(gone)?;
+            let body = self.0.results.read(row).map_err(shut)?.ok_or_else(gone)?;
             let say =
                 format!("Nothing was paid: this is a stored answer that was free ({}).", answered(body.row.status));
             Ok(Ok(Report { body: Some(Arc::new(body)), ..Report::new(Outcome::Stored, say) }))
@@ -187,8 +187,8 @@ impl Purse {
             },
             Waited::Lost => No {
                 code: "internal",
-                say: "something went wrong here; the ledger knows what was paid: an equal call goes on from there and \
-                      pays nothing twice"
+                say: "Something went wrong here. The ledger knows what was paid: repeating the same call goes on from \
+                      there and pays nothing twice."
                     .into(),
             }
             .lost(),
@@ -361,6 +361,6 @@ impl Purse {
     /// No such answer, or its body has gone.
     pub async fn body(&self, caller: &Caller, id: &str) -> Result<Body, No> {
         let row = self.ledger().await?.result(&caller.principal, id).await?;
-        row.and_then(|row| self.0.results.read(row)).ok_or_else(gone)
+        self.0.results.read(row.ok_or_else(gone)?).map_err(shut)?.ok_or_else(gone)
     }
 }

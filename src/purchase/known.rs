@@ -29,7 +29,7 @@ const YOUNG: Duration = Duration::from_secs(600);
 /// How long after a signature ran out a chain that does not go on is still waited for, in seconds.
 const STANDS_STILL_S: u64 = 3600;
 
-/// How many prices are remembered.
+/// How many prices are remembered of one principal.
 const MOST: usize = 256;
 
 /// A remembered price.
@@ -40,17 +40,18 @@ pub(super) struct Known {
     ahead_s: u64,
 }
 
-/// What one price is for: exactly this request. Sellers price by model, size or count in the query or the body, and one
-/// that does not compare what was chosen with what it asks takes a dearer payment as it is.
-fn route(request: &Request) -> String {
+/// What one price is for: exactly this request of this principal. Sellers price by model, size or count in the query or the
+/// body, and one that does not compare what was chosen with what it asks takes a dearer payment as it is. And what one agent
+/// bought a moment ago is nothing that another may hear of.
+fn route(principal: &str, request: &Request) -> String {
     let body = data_encoding::HEXLOWER.encode(&crate::sha256(&request.body));
-    format!("{} {} {body}", request.method, request.url)
+    format!("{principal} {} {} {body}", request.method, request.url)
 }
 
 impl Purse {
     /// Remembers what was just paid and delivered by a purchase, unless it was paid at other terms than these: a price that
     /// was refused on the way is not the seller's any more.
-    pub(super) async fn remember_price(&self, request: &Request, offer: &Offer, id: PurchaseId, ahead_s: u64) {
+    pub(super) async fn remember_price(&self, call: &Call, offer: &Offer, id: PurchaseId, ahead_s: u64) {
         // A challenge of MPP is paid once, so that there is nothing to remember of it.
         let single = offer.protocol == Protocol::Mpp;
         if !self.0.config.known_prices || !Rail::is_settled_by_seller(offer.rail.0) || single {
@@ -62,24 +63,27 @@ impl Purse {
         }
         let mut known = lock(&self.0.known);
         known.retain(|_, known| known.at.elapsed() < YOUNG);
-        if known.len() < MOST {
-            known.insert(route(request), Known { offer: offer.clone(), at: Instant::now(), ahead_s });
+        let principal = call.caller.principal.as_str();
+        let own = format!("{principal} ");
+        if known.keys().filter(|route| route.starts_with(&own)).count() < MOST {
+            let price = Known { offer: offer.clone(), at: Instant::now(), ahead_s };
+            known.insert(route(principal, &call.request), price);
         }
     }
 
     /// The offer to pay without asking first, if its price is known and young, and how far the seller's clock is ahead.
-    pub(super) async fn known_price(&self, request: &Request) -> Option<(Offer, u64)> {
+    pub(super) async fn known_price(&self, principal: &str, request: &Request) -> Option<(Offer, u64)> {
         let (offer, ahead_s) = {
             let known = lock(&self.0.known);
-            let known = known.get(&route(request)).filter(|k| k.at.elapsed() < YOUNG)?;
+            let known = known.get(&route(principal, request)).filter(|k| k.at.elapsed() < YOUNG)?;
             (known.offer.clone(), known.ahead_s)
         };
         let held = self.wallet_for(offer.rail, &offer.network).await.ok()?;
         held.wallet.proves(&offer.network).then_some((offer, ahead_s))
     }
 
-    fn forget_price(&self, request: &Request) {
-        lock(&self.0.known).remove(&route(request));
+    fn forget_price(&self, principal: &str, request: &Request) {
+        lock(&self.0.known).remove(&route(principal, request));
     }
 }
 
@@ -120,7 +124,7 @@ impl Run<'_> {
             Ok(challenge) => challenge.offers,
             Err(no) => return self.no_new_price(&no),
         };
-        self.purse.forget_price(&call.request);
+        self.purse.forget_price(&call.caller.principal, &call.request);
         // Never another rail or network once one was used.
         let same = |offer: &Offer| offer.rail.0 == self.intent.rail && offer.network == self.intent.network;
         let offers: Vec<Offer> = offers.into_iter().filter(same).collect();

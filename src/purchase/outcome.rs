@@ -99,6 +99,8 @@ impl Report {
     pub fn is_error(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Failed | Outcome::Undelivered)
             || self.body.as_ref().is_some_and(|b| b.row.status >= 400)
+            // A mistake of ours, whatever became of the money.
+            || self.code == Some("internal")
     }
 }
 

@@ -95,7 +95,7 @@ impl Purse {
         let stored = stored.filter(|_| deposit.is_none());
         let usable = stored.and_then(|s| Some((credential_of(&s.pin, &s.proof)?, s)));
         if usable.is_none()
-            && let Some((offer, ahead_s)) = self.known_price(&request).await
+            && let Some((offer, ahead_s)) = self.known_price(principal, &request).await
             // Who was told of a lower price since asks for it; what was paid before is no reason to pay more.
             && offer.price.is_none_or(|price| self.told_less(principal, &request, price).is_none())
         {

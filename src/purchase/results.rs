@@ -148,18 +148,20 @@ impl Results {
     }
 
     /// Reads a body back and checks it against its row. `None` when it has gone or is not what was stored.
-    pub fn read(&self, row: StoredResult) -> Option<Body> {
+    ///
+    /// # Errors
+    /// The file may still be there and cannot be read just now: too many are open, say. That is no reason to buy it again.
+    pub fn read(&self, row: StoredResult) -> std::io::Result<Option<Body>> {
         if !is_id(&row.result_id) || row.gone_ms.is_some() {
-            return None;
+            return Ok(None);
         }
-        let bytes = fs::read(self.0.join(&row.result_id)).ok()?;
-        (HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256).then_some(Body {
-            row,
-            bytes,
-            moved: None,
-            kept: true,
-            headers: Vec::new(),
-        })
+        let bytes = match fs::read(self.0.join(&row.result_id)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let same = HEXLOWER.encode(&crate::sha256(&bytes)) == row.sha256;
+        Ok(same.then_some(Body { row, bytes, moved: None, kept: true, headers: Vec::new() }))
     }
 
     /// Removes bodies that the ledger marked as gone.

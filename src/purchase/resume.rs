@@ -14,12 +14,13 @@ use super::{
     quote::ahead,
     results::Body,
     words::{
-        answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, signed_away, unrecorded,
+        answered, awaiting, ending, failed_advice, frozen, gone, pending, pointed, show_again, shut, signed_away,
+        unrecorded,
     },
 };
 use crate::{
     http::Origin,
-    ledger::{Armed, Committed, Decided, Intent, PurchaseId, Standing, State},
+    ledger::{Armed, By, Committed, Decided, Intent, PurchaseId, Standing, State},
     money::Amount,
     protocol::{
         Pin, Rail,
@@ -50,7 +51,7 @@ impl Purse {
     ///
     /// # Errors
     /// It does not wait, or is somebody else's, or the ledger cannot be written.
-    pub async fn decide(&self, caller: &Caller, id: &str, yes: bool) -> Result<(), No> {
+    pub async fn decide(&self, caller: &Caller, id: &str, yes: bool, by: By) -> Result<(), No> {
         let over = || No::new("nothing_to_approve", format!("{id} waits for nobody any more"));
         let id: PurchaseId = id.parse().map_err(|_| over())?;
         let ledger = self.ledger().await?;
@@ -58,7 +59,7 @@ impl Purse {
         if found.is_none_or(|p| p.state != State::AwaitingApproval) {
             return Err(over());
         }
-        match ledger.decide(id, yes).await? {
+        match ledger.decide(id, yes, by).await? {
             Decided::Approved(_) | Decided::Denied(_) => Ok(()),
             _ => Err(over()),
         }
@@ -135,7 +136,7 @@ impl Purse {
         match standing.state {
             State::Delivered => {
                 let stored = self.stored(&standing).await;
-                if stored.is_err() {
+                if stored.as_ref().is_err_and(|no| no.code == "result_gone") {
                     // Its body has gone and this says so: from here on an equal call is a new request.
                     self.answered(standing.id).await;
                 }
@@ -262,7 +263,7 @@ impl Purse {
     pub(super) async fn stored(&self, standing: &Standing) -> Result<Report, No> {
         let ledger = self.ledger().await?;
         let row = ledger.result(&standing.principal, &standing.id.to_string()).await?.ok_or_else(gone)?;
-        let body = self.0.results.read(row).ok_or_else(gone)?;
+        let body = self.0.results.read(row).map_err(shut)?.ok_or_else(gone)?;
         Ok(told_again(standing, body))
     }
 }

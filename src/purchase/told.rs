@@ -11,7 +11,7 @@ use crate::{
     protocol::Offer,
 };
 
-/// How many prices are remembered.
+/// How many origins and methods are remembered of one principal: what one looks up costs no other what it was told.
 const MOST: usize = 2_000;
 
 /// A price and where it was read.
@@ -22,9 +22,9 @@ pub(super) struct Price {
     template: Vec<String>,
 }
 
-/// The prices, by principal, origin and method.
+/// The prices of each principal, by method and origin.
 #[derive(Default)]
-pub(super) struct Told(Mutex<HashMap<String, Vec<Price>>>);
+pub(super) struct Told(Mutex<HashMap<String, HashMap<String, Vec<Price>>>>);
 
 /// A price and a tenth, in whole units of what is written: whole satoshi, millionths of a dollar.
 pub fn and_a_tenth(price: Amount) -> Option<Amount> {
@@ -34,7 +34,7 @@ pub fn and_a_tenth(price: Amount) -> Option<Amount> {
 }
 
 /// What a price is kept under, and the parts of its path with `{}` for each value.
-fn cut(principal: &str, method: &str, url: &Url) -> (String, Vec<String>) {
+fn cut(method: &str, url: &Url) -> (String, Vec<String>) {
     let part = |part: &str| {
         let value = part.starts_with(':') || (part.starts_with('{') && part.ends_with('}'));
         if value { "{}".to_owned() } else { part.to_owned() }
@@ -42,18 +42,18 @@ fn cut(principal: &str, method: &str, url: &Url) -> (String, Vec<String>) {
     let path = url.path().replace("%7B", "{").replace("%7D", "}");
     let parts = path.trim_end_matches('/').split('/').map(part).collect();
     let (origin, method) = (url.origin().ascii_serialization(), method.to_ascii_uppercase());
-    (format!("{principal} {method} {origin}"), parts)
+    (format!("{method} {origin}"), parts)
 }
 
 fn fits(template: &[String], parts: &[String]) -> bool {
     template.len() == parts.len() && template.iter().zip(parts).all(|(t, p)| t == "{}" || t == p)
 }
 
-impl Purse {
-    /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
-    pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
-        let (key, template) = cut(&caller.principal, method, url);
-        let mut told = lock(&self.0.told.0);
+impl Told {
+    fn remember(&self, principal: &str, method: &str, url: &Url, amount: Amount, basis: &str) {
+        let (key, template) = cut(method, url);
+        let mut all = lock(&self.0);
+        let told = all.entry(principal.to_owned()).or_default();
         if told.len() >= MOST {
             told.clear();
         }
@@ -64,16 +64,27 @@ impl Purse {
         }
     }
 
-    /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency
-    /// are not compared.
-    pub(super) fn told_less(&self, principal: &str, request: &Request, asked: Amount) -> Option<Price> {
-        let (key, parts) = cut(principal, request.method.as_str(), &request.url);
-        let told = lock(&self.0.told.0);
+    fn less(&self, principal: &str, method: &str, url: &Url, asked: Amount) -> Option<Price> {
+        let (key, parts) = cut(method, url);
+        let all = lock(&self.0);
         let less = |p: &&Price| {
             let same = fits(&p.template, &parts) && p.amount.currency() == asked.currency();
             same && and_a_tenth(p.amount).is_some_and(|most| asked.exceeds(most))
         };
-        told.get(&key).into_iter().flatten().find(less).cloned()
+        all.get(principal)?.get(&key)?.iter().find(less).cloned()
+    }
+}
+
+impl Purse {
+    /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
+    pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
+        self.0.told.remember(&caller.principal, method, url, amount, basis);
+    }
+
+    /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency
+    /// are not compared.
+    pub(super) fn told_less(&self, principal: &str, request: &Request, asked: Amount) -> Option<Price> {
+        self.0.told.less(principal, request.method.as_str(), &request.url, asked)
     }
 
     /// Refuses to pay `chosen` when it is dearer than what this caller was told, unless the caller said what it is ready to
@@ -120,8 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn what_one_looks_up_makes_no_other_forget_what_it_was_told() {
+        let (told, sat) = (Told::default(), |n: u64| Amount::msat(n * 1000).unwrap());
+        let at = |n: usize| Url::parse(&format!("https://h{n}.example/x")).unwrap();
+        for who in ["ann", "bob"] {
+            told.remember(who, "get", &at(0), sat(10), "its openapi.json");
+        }
+        for n in 1..=MOST {
+            told.remember("bob", "get", &at(n), sat(10), "its openapi.json");
+        }
+        assert!(told.less("ann", "get", &at(0), sat(20)).is_some());
+        assert!(told.less("bob", "get", &at(0), sat(20)).is_none(), "the control: his own had to make room");
+        assert!(told.less("bob", "get", &at(MOST), sat(20)).is_some());
+    }
+
+    #[test]
     fn a_template_covers_the_calls_that_fill_it() {
-        let at = |url: &str| cut("local", "get", &Url::parse(url).unwrap());
+        let at = |url: &str| cut("get", &Url::parse(url).unwrap());
         let (key, template) = at("https://a.example/v1/{id}/x?q=1");
         let (same, parts) = at("https://a.example/v1/7/x");
         assert_eq!(key, same);

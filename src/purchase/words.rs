@@ -73,8 +73,13 @@ pub(super) fn cooling_down(mine: Option<PurchaseId>) -> No {
 pub(super) fn gone() -> No {
     No::new(
         "result_gone",
-        "this answer is no longer kept (7 days, 256 MB at most); asking the seller again may cost money",
+        "this answer is no longer kept (7 days, and the newest 256 MB of each caller); asking the seller again may cost money",
     )
+}
+
+/// A stored answer that is there and cannot be read just now.
+pub(super) fn shut(e: std::io::Error) -> No {
+    No::new("ledger", format!("this answer is kept and cannot be read just now ({e}); call again, it costs nothing"))
 }
 
 pub(super) fn key_taken(id: PurchaseId) -> No {

@@ -10,7 +10,7 @@ use super::{
     page::{Format, Page, page, picture},
 };
 use crate::{
-    ledger::Scope,
+    ledger::{By, Scope},
     money::Amount,
     purchase::{Caller, OfferView, Outcome, Purse, Report, Wish},
 };
@@ -208,7 +208,7 @@ pub(super) async fn call(purse: Purse, caller: Caller, given: Value, teller: Tel
 
 /// Writes down what a person answered through the host.
 pub(super) async fn decide(purse: &Purse, caller: &Caller, id: &str, yes: bool) -> Result<(), Said> {
-    purse.decide(caller, id, yes).await.map_err(|no| {
+    purse.decide(caller, id, yes, By::Form).await.map_err(|no| {
         let say = format!("Nothing was paid: {}.", no.say.trim_end_matches('.'));
         Said::wrong::<Output>(no.code, say)
     })

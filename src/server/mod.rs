@@ -49,8 +49,8 @@ use http::metrics::Metrics;
 use page::Picture;
 
 /// What a host tells its model about us, before any tool is loaded.
-const INSTRUCTIONS: &str = "Bursar buys data from paid HTTP APIs (402 Payment Required: L402) within limits the user \
-     set, and keeps a ledger. Use it when a URL or API asks for payment.";
+const INSTRUCTIONS: &str = "Bursar buys data from paid HTTP APIs (402 Payment Required: L402, x402, MPP) within limits \
+     the user set, and keeps a ledger. Use it when a URL or API asks for payment.";
 
 /// The server: one purse for one caller.
 #[derive(Clone)]
@@ -383,6 +383,15 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        let _permit = match self.over_http.as_ref().map(|o| o.calls.clone().try_acquire_owned()) {
+            Some(Err(_)) => {
+                return Err(ErrorData::internal_error(
+                    "too many calls of this agent are under way; read it again",
+                    None,
+                ));
+            }
+            permit => permit,
+        };
         let (purse, caller) = (self.purse.clone(), self.caller.clone());
         let read = tokio::spawn(async move { resources::read(&purse, &caller, &request.uri).await });
         match read.await {

@@ -1,13 +1,20 @@
 //! One agent cannot take what the others need.
 
-use http_body_util::Full;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     ERAS,
     door::{Agent, Answer, Door, token},
-    support::{Era, Gate, Reply, Seller, World},
+    support::{Era, Gate, Reply, Seller, World, until},
 };
 
 #[tokio::test]
@@ -99,8 +106,7 @@ async fn a_request_too_many_is_refused_at_the_door() {
     // Requests that never end: bodies that do not come.
     let mut open = Vec::new();
     for _ in 0..64 {
-        use tokio::io::AsyncWriteExt;
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
         let head = format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {made}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nContent-Length: 9\r\n\r\n",
@@ -139,4 +145,161 @@ async fn what_is_not_a_message_is_refused_and_hurts_nobody() {
         assert!(told.status.is_client_error(), "{} {}", &bad[..bad.len().min(40)], told.status);
     }
     agent.call("get_balance", json!({})).await;
+}
+
+/// Whoever has no token may open connections, and can keep nobody out by it.
+#[tokio::test]
+async fn connections_without_a_token_go_after_a_moment_and_when_their_place_is_needed() {
+    let world = World::new().await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &[]).await;
+    let begun = Instant::now();
+    let mut strangers = Vec::new();
+    // More than there are places for strangers: the oldest goes at once, and there was no need to wait for anything.
+    for _ in 0..320 {
+        strangers.push(TcpStream::connect(("127.0.0.1", door.port)).await.unwrap());
+    }
+    let gone = |mut stream: TcpStream| async move {
+        let begun = Instant::now();
+        let mut byte = [0];
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut byte)).await.expect("it goes");
+        assert!(matches!(read, Ok(0) | Err(_)));
+        begun.elapsed()
+    };
+    let last = strangers.pop().unwrap();
+    let first = strangers.remove(0);
+    assert!(gone(first).await < Duration::from_secs(4), "its place was needed");
+    // A token is let in beside all of them, and stays when their time is over.
+    let agent = Agent::come(&door, &made, Era::Handshake).await;
+    let stream = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let ping = async |sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>| {
+        sender.ready().await.expect("the connection is open");
+        let (_, message) = agent.message("ping", json!({}));
+        let response = sender.send_request(agent.request(&message)).await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        response.into_body().collect().await.expect("a whole answer");
+    };
+    ping(&mut sender).await;
+    gone(last).await;
+    assert!((4..15).contains(&begun.elapsed().as_secs()), "a stranger has five seconds: {:?}", begun.elapsed());
+    for stranger in strangers {
+        gone(stranger).await;
+    }
+    ping(&mut sender).await;
+}
+
+#[tokio::test]
+async fn one_agent_has_so_many_connections_and_another_has_its_own() {
+    let world = World::new().await;
+    let (made, other) = (token(&world, "scout", &[]).await, token(&world, "other", &[]).await);
+    let door = Door::open(&world, &[]).await;
+    let ask = async |token: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
+        let head = format!("GET /nothing HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n", door.host());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        (stream, String::from_utf8_lossy(&answer[9..]).into_owned())
+    };
+    let mut open = Vec::new();
+    for n in 0..80 {
+        let (stream, status) = ask(&made).await;
+        assert_eq!(status, "404", "{n}");
+        open.push(stream);
+    }
+    assert_eq!(ask(&made).await.1, "429", "one too many");
+    assert_eq!(ask(&other).await.1, "404", "another agent's are its own");
+    // One of them is a proxy's, which brings another agent too: it counts for neither from here on.
+    let head = format!("GET /nothing HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {other}\r\n\r\n", door.host());
+    open[0].write_all(head.as_bytes()).await.unwrap();
+    until("a proxy's connection is nobody's", async || ask(&made).await.1 == "404").await;
+    drop(open);
+    until("there is room again", async || ask(&made).await.1 == "404").await;
+}
+
+#[tokio::test]
+async fn streams_of_the_older_transport_are_counted() {
+    let world = World::new().await;
+    let (made, other) = (token(&world, "scout", &[]).await, token(&world, "other", &[]).await);
+    let door = Door::open(&world, &["--sse"]).await;
+    let open = async |token: &str| {
+        let request = Request::get("/sse")
+            .header("host", door.host())
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::default())
+            .unwrap();
+        door.send(request).await
+    };
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let stream = open(&made).await;
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    assert_eq!(open(&made).await.status(), 429);
+    assert_eq!(open(&other).await.status(), 200);
+    drop(streams);
+    until("there is room again", async || open(&made).await.status() == 200).await;
+}
+
+/// An answer goes out in several writes; were they held back until the client acknowledges, each would cost 40 ms.
+#[tokio::test]
+async fn an_answer_is_not_held_back_until_the_one_before_was_acknowledged() {
+    let world = World::new().await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &[]).await;
+    let agent = Agent::come(&door, &made, Era::Handshake).await;
+    let stream = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut took = Vec::new();
+    for _ in 0..60 {
+        let (_, message) = agent.message("ping", json!({}));
+        sender.ready().await.expect("the connection is open");
+        let begun = Instant::now();
+        let response = sender.send_request(agent.request(&message)).await.expect("an answer");
+        response.into_body().collect().await.expect("a whole answer");
+        took.push(begun.elapsed());
+    }
+    took.sort();
+    // Others use this machine too: a third of them is enough to tell.
+    assert!(took[20] < Duration::from_millis(35), "{took:?}");
+}
+
+/// Resident memory of a server, in KiB.
+fn resident(door: &Door) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", door.child.id().expect("it runs"))).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// A session could be asked for an answer again whose stream broke: what it remembers for that must not be the answers.
+#[tokio::test]
+async fn an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_memory() {
+    const READS: usize = 60;
+    let chunk = |name: &[u8], data: &[u8]| [&(data.len() as u32).to_be_bytes()[..], name, data, &[0; 4]].concat();
+    let size = [0, 0, 0, 100, 0, 0, 0, 100, 8, 0, 0, 0, 0];
+    let chunks = [chunk(b"IHDR", &size), chunk(b"IDAT", &[7; 1_000_000]), chunk(b"IEND", b"")].concat();
+    let picture = [b"\x89PNG\r\n\x1a\n".as_slice(), &chunks].concat();
+    let world = World::new().await;
+    let seller = Seller::start(move |_| Reply::status(200, picture.clone()).header("content-type", "image/png")).await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &[]).await;
+    let agent = Agent::come(&door, &made, Era::Handshake).await;
+    let kept = agent.fetch(json!({ "url": seller.url("/picture") })).await;
+    let id = kept.facts()["result"]["result_id"].as_str().unwrap_or_else(|| panic!("{}", kept.facts())).to_owned();
+    let before = resident(&door);
+    let (mut most, mut bytes) = (0, 0);
+    for _ in 0..READS {
+        let told = agent.fetch(json!({ "result_id": id })).await;
+        assert_eq!(told.outcome(), "stored", "{}", told.text());
+        bytes += told.raw.to_string().len() / 1024;
+        most = most.max(resident(&door));
+    }
+    let grown = most.saturating_sub(before);
+    assert!(bytes > 70_000, "they were large: {bytes} KiB");
+    assert!(grown < 24_000, "{READS} answers of {bytes} KiB together left {grown} KiB behind");
 }

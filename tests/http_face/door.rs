@@ -236,6 +236,20 @@ impl Agent {
         Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
+    /// Sends a message, and drops the connection once this holds, while the answer is not there yet.
+    pub async fn ask_and_leave<W: AsyncFnMut() -> bool>(&self, message: &Value, what: &str, when: W) {
+        let request = self.request(message);
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("the server listens");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let connection = tokio::spawn(connection);
+        let asked = tokio::spawn(async move { sender.send_request(request).await.map(|r| r.status()) });
+        crate::support::until(what, when).await;
+        asked.abort();
+        connection.abort();
+        let _ = (asked.await, connection.await);
+    }
+
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> Told {
         let (_, message) = self.message("tools/call", json!({ "name": tool, "arguments": arguments }));

@@ -119,6 +119,9 @@ async fn another_machine_may_connect_only_with_leave_a_token_and_a_name() {
     };
     assert!(refused(&["serve", "--http", "0.0.0.0:0"]).await.contains("--allow-remote"));
     assert!(refused(&["serve", "--http", "0.0.0.0:0", "--allow-remote"]).await.contains("token"));
+    // One that reads numbers and buys nothing is none of these.
+    token(&world, "numbers", &["--watch"]).await;
+    assert!(refused(&["serve", "--http", "0.0.0.0:0", "--allow-remote"]).await.contains("token"));
     token(&world, "scout", &[]).await;
     assert!(refused(&["serve", "--http", "0.0.0.0:0", "--allow-remote"]).await.contains("--host"));
     assert!(refused(&["serve", "--http", "[::]:0"]).await.contains("TLS"));

@@ -32,18 +32,8 @@ async fn paying(world: &World) {
     until("the wallet has the bytes", async || world.wallet().seen("pay_invoice") == 1).await;
 }
 
-/// Drops the connection while the answer is not there yet.
 async fn ask_and_go(world: &World, agent: &Agent, message: &Value) {
-    let request = agent.request(message);
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", agent.port)).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let asked = tokio::spawn(async move { sender.send_request(request).await.map(|r| r.status()) });
-    paying(world).await;
-    asked.abort();
-    connection.abort();
-    let _ = (asked.await, connection.await);
+    agent.ask_and_leave(message, "the wallet has the bytes", async || world.wallet().seen("pay_invoice") == 1).await;
 }
 
 #[tokio::test]
@@ -214,4 +204,28 @@ async fn a_call_of_a_client_that_left_before_anything_was_paid_pays_nothing_more
     let told = agent.fetch(json!({ "url": seller.url("/a") })).await;
     assert!(told.text().contains(DATA), "{}", told.text());
     assert_eq!(world.spent_msat(), PRICE);
+}
+
+/// The same mistake as in `money_crash`, with agents: it is the answer to who met it, and nobody pays twice.
+#[tokio::test]
+async fn a_panic_while_paying_is_an_error_and_the_next_equal_call_pays_nothing() {
+    for era in ERAS {
+        for point in ["after_w1", "after_pay", "after_w2"] {
+            let mut world = World::new().await;
+            world.env("BURSAR_PANIC_POINT", point);
+            let seller = Seller::honest(world.node(), PRICE, DATA).await;
+            let made = token(&world, "scout", &[]).await;
+            let door = Door::open(&world, &[]).await;
+            let agent = Agent::come(&door, &made, era).await;
+            let told = agent.fetch(json!({ "url": seller.url("/a") })).await;
+            assert!(told.is_error(), "{point} {era:?}: {}", told.raw);
+            let mut told = agent.fetch(json!({ "url": seller.url("/a") })).await;
+            while told.outcome() == "pending" {
+                told = agent.fetch(json!({ "url": seller.url("/a") })).await;
+            }
+            assert!(told.text().contains(DATA), "{point} {era:?}: {}", told.text());
+            assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (PRICE, 1), "{point} {era:?}");
+            world.verify_money().await;
+        }
+    }
 }

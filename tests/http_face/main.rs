@@ -13,6 +13,7 @@ mod people;
 mod points;
 mod purses;
 mod shared;
+mod stream;
 mod tokens;
 
 use support::Era;

@@ -1,65 +1,15 @@
 //! The older transport, HTTP+SSE.
 
+use bursar::sandbox::Behaviour;
 use http_body_util::Full;
-use hyper::{Request, body::Bytes, body::Incoming};
-use serde_json::{Value, json};
+use hyper::{Request, body::Bytes};
+use serde_json::json;
 
 use crate::{
     door::{Door, token, until_message},
-    support::{Seller, World, until_answered},
+    stream::Older,
+    support::{Seller, World, money, until, until_answered},
 };
-
-struct Older<'a> {
-    door: &'a Door,
-    token: String,
-    letterbox: String,
-    stream: Incoming,
-}
-
-impl Older<'_> {
-    async fn come<'a>(door: &'a Door, token: &str) -> Older<'a> {
-        let request = Request::get("/sse")
-            .header("host", door.host())
-            .header("authorization", format!("Bearer {token}"))
-            .header("accept", "text/event-stream")
-            .body(Full::default())
-            .unwrap();
-        let response = door.send(request).await;
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut stream = response.into_body();
-        let first = http_body_util::BodyExt::frame(&mut stream).await.unwrap().unwrap().into_data().unwrap();
-        let first = String::from_utf8(first.to_vec()).unwrap();
-        let letterbox = first.strip_prefix("event: endpoint\ndata: ").expect("where to write to").trim().to_owned();
-        let mut older = Older { door, token: token.to_owned(), letterbox, stream };
-        let params = json!({ "protocolVersion": "2024-11-05", "capabilities": {},
-                             "clientInfo": { "name": "test", "version": "1" } });
-        let hello = older.ask("initialize", params).await;
-        assert_eq!(hello["result"]["protocolVersion"], "2024-11-05", "{hello}");
-        older.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
-        older
-    }
-
-    async fn post(&self, message: &Value) -> u16 {
-        self.post_as(&self.token, message).await
-    }
-
-    async fn post_as(&self, token: &str, message: &Value) -> u16 {
-        let request = Request::post(&self.letterbox)
-            .header("host", self.door.host())
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(message.to_string())))
-            .unwrap();
-        self.door.ask(request).await.status.as_u16()
-    }
-
-    async fn ask(&mut self, method: &str, params: Value) -> Value {
-        let message = json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": params });
-        assert_eq!(self.post(&message).await, 202);
-        until_message(&mut self.stream, |m| m["id"] == method).await
-    }
-}
 
 #[tokio::test]
 async fn the_older_transport_lists_and_buys_and_knows_what_was_read() {
@@ -117,4 +67,94 @@ async fn it_is_off_unless_asked_for_and_ends_with_the_server() {
     assert!(door.ended().await.success());
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{port} {:?}", begun.elapsed());
     drop(stream);
+}
+
+const PRICE: u64 = 21_000;
+const DATA: &str = r#"{"data":"a"}"#;
+
+async fn shop(config: &str) -> (World, Seller, String, Door) {
+    let world = World::with(config).await;
+    let seller = Seller::honest(world.node(), PRICE, DATA).await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &["--sse"]).await;
+    (world, seller, made, door)
+}
+
+async fn paying(world: &World) {
+    until("the wallet has the bytes", async || world.wallet().seen("pay_invoice") == 1).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_the_older_transport_that_breaks_while_paying_costs_nothing_twice() {
+    let (world, seller, made, door) = shop("").await;
+    let older = Older::come(&door, &made).await;
+    world.wallet().next(Behaviour::slow_payment(700));
+    older.wish(1, &seller).await;
+    paying(&world).await;
+    drop(older);
+    until("it is delivered", async || money::states(&world).await == ["delivered"]).await;
+    let id = money::purchases(&world).await[0].purchase.clone().unwrap();
+    let standing = world.ledger().find(id.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(standing.answered_ms, None, "nobody read it");
+    let mut again = Older::come(&door, &made).await;
+    again.wish(1, &seller).await;
+    let told = again.answer_to(1).await;
+    assert!(told.text().contains(DATA) && told.outcome() == "stored", "{}", told.text());
+    assert_eq!((world.spent_msat(), world.wallet().pay_events().len()), (PRICE, 1));
+    until_answered(&world, &id).await;
+    world.verify_money().await;
+}
+
+#[tokio::test]
+async fn a_call_of_the_older_transport_that_is_cancelled_tells_how_far_it_came_and_finishes() {
+    let (world, seller, made, door) = shop("").await;
+    let mut older = Older::come(&door, &made).await;
+    world.wallet().next(Behaviour::slow_payment(2_500));
+    older.wish(1, &seller).await;
+    let told = until_message(&mut older.stream, |m| m["method"] == "notifications/progress").await;
+    assert_eq!(told["params"]["progressToken"], 1, "{told}");
+    assert!(told["params"]["message"].as_str().unwrap().contains("paying"), "{told}");
+    let params = json!({ "requestId": 1, "reason": "the user pressed escape" });
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+    assert_eq!(older.post(&cancel).await, 202);
+    until("it is delivered", async || money::states(&world).await == ["delivered"]).await;
+    older.wish(2, &seller).await;
+    let told = older.answer_to(2).await;
+    assert_eq!(told.outcome(), "stored", "{}", told.text());
+    assert_eq!(world.spent_msat(), PRICE);
+    world.verify_money().await;
+}
+
+#[tokio::test]
+async fn a_question_comes_down_the_stream_of_the_older_transport_and_its_answer_goes_up() {
+    let yes = json!({ "action": "accept", "content": { "approve": true } });
+    for (answer, outcome, spent) in [(yes, "bought", PRICE), (json!({ "action": "decline" }), "refused", 0)] {
+        let (world, seller, made, door) = shop("[approval]\nabove = { sat = \"20\" }").await;
+        let mut older = Older::come_with(&door, &made, json!({ "elicitation": {} })).await;
+        older.wish(1, &seller).await;
+        let asked = until_message(&mut older.stream, |m| m["method"] == "elicitation/create").await;
+        assert!(asked["params"]["message"].as_str().unwrap().contains("21 sat"), "{asked}");
+        assert_eq!(older.post(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": answer })).await, 202);
+        let told = older.answer_to(1).await;
+        assert_eq!((told.outcome(), world.spent_msat()), (outcome, spent), "{}", told.raw);
+        world.verify_money().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_told_to_stop_while_paying_answers_down_the_stream_of_the_older_transport() {
+    let (world, seller, made, mut door) = shop("").await;
+    let older = Older::come(&door, &made).await;
+    world.wallet().next(Behaviour::slow_payment(1_200));
+    older.wish(1, &seller).await;
+    paying(&world).await;
+    let Older { mut stream, .. } = older;
+    door.term();
+    let answer = until_message(&mut stream, |m| m["id"] == 1 && m.get("result").is_some()).await;
+    assert!(answer.to_string().contains("\\\"data\\\""), "{answer}");
+    assert!(door.ended().await.success());
+    assert_eq!((world.spent_msat(), money::states(&world).await), (PRICE, vec!["delivered".to_owned()]));
+    let id = money::purchases(&world).await[0].purchase.clone().unwrap();
+    until_answered(&world, &id).await;
+    world.verify_money().await;
 }

@@ -1,6 +1,6 @@
 //! `spent + reserved <= limit` in every budget, whoever asks and whatever is set.
 
-use bursar::ledger::{Begun, LimitSet, NoRoom, Scope, SetBy, State};
+use bursar::ledger::{Begun, By, LimitSet, NoRoom, Scope, SetBy, State};
 
 use super::book::*;
 
@@ -232,7 +232,7 @@ async fn money_that_waits_for_a_person_is_held_and_comes_back_with_a_no() {
     let armed = book.ledger.arm(id, b"wire".to_vec(), 0).await.unwrap();
     assert!(matches!(armed, bursar::ledger::Armed::Gone), "nobody said yes yet");
     book.is_sound().await;
-    book.ledger.decide(id, false).await.unwrap();
+    book.ledger.decide(id, false, By::Terminal).await.unwrap();
     book.bought(&Wish::of(sat(100))).await;
     book.is_sound().await;
 }

@@ -8,5 +8,6 @@ mod file;
 mod model;
 mod part;
 mod race;
+mod results;
 mod steps;
 mod tampering;

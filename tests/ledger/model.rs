@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bursar::ledger::{Armed, Begun, LimitSet, PurchaseId, Scope, SetBy, State};
+use bursar::ledger::{Armed, Begun, By, LimitSet, PurchaseId, Scope, SetBy, State};
 use proptest::prelude::*;
 
 use super::book::*;
@@ -193,7 +193,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Decide { which, yes } => {
                 if let Some(b) = model.pick(which) {
-                    book.ledger.decide(b.id, yes).await.unwrap();
+                    book.ledger.decide(b.id, yes, By::Terminal).await.unwrap();
                     // A person's no also closes what nobody can be asked about any more, once its liability is over.
                     let closed = book.clock.now_ms() / 1000 > LIABLE_UNTIL + GRACE_S;
                     let open = b.state == State::AwaitingApproval || (b.state == State::Unknown && closed);

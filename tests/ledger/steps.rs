@@ -1,6 +1,6 @@
 //! What each step leaves behind, and which step is refused.
 
-use bursar::ledger::{Armed, Begun, Decided, Reused, Scope, SetBy, State};
+use bursar::ledger::{Armed, Begun, By, Decided, Reused, Scope, SetBy, State};
 
 use super::book::*;
 
@@ -86,14 +86,17 @@ async fn a_person_closes_an_unknown_outcome_after_its_liability_and_not_before()
     {
         book.clock.advance_ms(now - book.clock.now_ms());
         for yes in [false, true] {
-            let decided = book.ledger.decide(id, yes).await.unwrap();
+            let decided = book.ledger.decide(id, yes, By::Terminal).await.unwrap();
             assert!(matches!(decided, Decided::NothingToDecide(State::Unknown)), "{say}: {decided:?}");
         }
         assert_eq!(book.windows().pop().unwrap().1, 90_000, "{say}: the hold stays");
     }
     book.clock.advance_ms(1000);
-    assert!(matches!(book.ledger.decide(id, true).await.unwrap(), Decided::NothingToDecide(State::Unknown)));
-    assert!(matches!(book.ledger.decide(id, false).await.unwrap(), Decided::Denied(p) if p.id == id));
+    assert!(matches!(
+        book.ledger.decide(id, true, By::Terminal).await.unwrap(),
+        Decided::NothingToDecide(State::Unknown)
+    ));
+    assert!(matches!(book.ledger.decide(id, false, By::Terminal).await.unwrap(), Decided::Denied(p) if p.id == id));
     let at = book.ledger.find(id).await.unwrap().unwrap();
     assert_eq!((at.state, book.windows().pop().unwrap().1), (State::Failed, 0));
     assert!(at.note.contains("a person says"), "{}", at.note);
@@ -110,7 +113,7 @@ async fn what_one_process_pays_another_cannot_give_up_and_the_other_way_round() 
     let approved = async || {
         let (new, intent) = Wish::of(sat(3)).fee(sat(1)).parts();
         let Begun::Awaiting(id) = book.ledger.begin(new, intent, true).await.unwrap() else { panic!("not asked") };
-        assert!(matches!(book.ledger.decide(id, true).await.unwrap(), Decided::Approved(_)));
+        assert!(matches!(book.ledger.decide(id, true, By::Terminal).await.unwrap(), Decided::Approved(_)));
         id
     };
     let arm = async |id| book.ledger.arm(id, b"a signed event".to_vec(), NOON_ISH / 1000 + 60).await.unwrap();
@@ -171,7 +174,7 @@ async fn a_fee_beyond_its_hold_is_written_down_counts_and_freezes_the_wallet() {
     assert_eq!(book.budget(Scope::Session).await.left, sat(0));
     assert!(matches!(book.begin(&Wish::of(sat(1))).await, Begun::Frozen(why) if why.contains(&id.to_string())));
     book.is_sound().await;
-    assert!(matches!(book.ledger.decide(id, true).await.unwrap(), Decided::Thawed(_)));
+    assert!(matches!(book.ledger.decide(id, true, By::Terminal).await.unwrap(), Decided::Thawed(_)));
     book.no_room(&Wish::of(sat(1))).await;
     book.is_sound().await;
 }

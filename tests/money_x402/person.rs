@@ -3,7 +3,7 @@
 use bursar::{
     clock::Clock,
     config::LimitTable,
-    ledger::{Decided, Ledger},
+    ledger::{By, Decided, Ledger},
     sandbox::{NtriqMode, RpcMode},
 };
 use serde_json::json;
@@ -63,7 +63,7 @@ async fn a_person_closes_an_unknown_outcome_once_the_signature_is_dead_and_the_c
 
     let later = Clock::manual(Clock::system().now_ms() + 400_000);
     let ledger = Ledger::open(&shop.world.home(), LimitTable::default(), later).expect("the ledger opens");
-    let denied = ledger.decide(told.purchase().parse().expect("an id"), false).await.expect("decided");
+    let denied = ledger.decide(told.purchase().parse().expect("an id"), false, By::Terminal).await.expect("decided");
     assert!(matches!(denied, Decided::Denied(_)), "{denied:?}");
     drop(ledger);
     assert_eq!((shop.states().await, shop.held().await), (vec!["failed".to_owned()], 0));

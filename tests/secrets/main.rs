@@ -1,9 +1,16 @@
 //! A73, A75, A76: canaries. The wallet's connection string, preimages and tokens of real runs are looked for in everything
 //! that Bursar writes: answers, resources, both output streams at the loudest level, every file and every column.
 
+#[allow(dead_code, reason = "this file uses its part")]
+#[path = "../http_face/door.rs"]
+mod door;
+#[allow(dead_code, reason = "this file uses its part")]
+#[path = "../http_face/stream.rs"]
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod over_http;
 mod written;
 mod x402;
 

@@ -16,7 +16,11 @@ impl Written {
     pub fn host(&mut self, place: &str, host: &Host) {
         self.note(&format!("{place}: standard output"), host.lines.lock().unwrap().join("\n"));
         self.note(&format!("{place}: standard error"), host.log.lock().unwrap().clone());
-        let pid = host.child.id().expect("it runs");
+        self.process(place, host.child.id().expect("it runs"));
+    }
+
+    /// What anybody on the machine can see of a process.
+    pub fn process(&mut self, place: &str, pid: u32) {
         for name in ["cmdline", "comm"] {
             self.note(&format!("{place}: {name}"), fs::read(format!("/proc/{pid}/{name}")).unwrap());
         }

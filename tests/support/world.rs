@@ -131,6 +131,13 @@ impl World {
         Host::start(&envs, Era::Handshake).await
     }
 
+    /// A host whose server has a mistake at a kill point: the task panics there, once (debug builds).
+    pub async fn host_panicking_at(&self, point: &str, era: Era) -> Host {
+        let mut envs = self.envs();
+        envs.push(("BURSAR_PANIC_POINT".into(), point.into()));
+        Host::start(&envs, era).await
+    }
+
     /// Runs one command: exit code, standard output, standard error.
     pub async fn run(&self, args: &[&str]) -> (i32, String, String) {
         host::run(&self.envs(), args).await

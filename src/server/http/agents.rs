@@ -18,7 +18,7 @@ use rmcp::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{bearer, caps, metrics::Metrics, sse::Letterboxes};
+use super::{bearer, caps, metrics::Metrics, sse::Letterboxes, visit::Seats};
 use crate::{
     ledger::{Token, TokenKind},
     purchase::{Caller, No, Purse},
@@ -51,6 +51,8 @@ pub(super) struct Agent<F> {
     pub(super) face: F,
     /// Streamable HTTP, both eras.
     pub(super) mcp: StreamableHttpService<F, LocalSessionManager>,
+    /// Its connections.
+    pub(super) seats: Seats,
     /// How many requests it may have open.
     pub(super) requests: Arc<Semaphore>,
     /// Ends everything that is open for it.
@@ -142,6 +144,7 @@ impl<F: ServerHandler + Clone> Agents<F> {
             server,
             face,
             mcp,
+            seats: Seats::default(),
             requests: Arc::new(Semaphore::new(caps::REQUESTS)),
             stop,
             letterboxes: Letterboxes::default(),

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::{Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize, atomic::Ordering},
 };
 
 use rmcp::ServerHandler;
@@ -15,24 +15,26 @@ use crate::purchase::{No, Purse};
 #[derive(Default)]
 pub(crate) struct Metrics {
     /// Connections that are open.
-    pub(super) connections: AtomicUsize,
+    pub(super) connections: Arc<AtomicUsize>,
     /// Calls of tools under way.
-    pub(super) calls_now: AtomicUsize,
+    pub(super) calls_now: Arc<AtomicUsize>,
+    /// Answers that are not on the wire yet.
+    pub(super) answers_now: Arc<AtomicUsize>,
     requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     calls: Mutex<BTreeMap<(&'static str, bool), u64>>,
 }
 
 /// Counts one up while it lives.
-pub(crate) struct Counted<'a>(&'a AtomicUsize);
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
-impl<'a> Counted<'a> {
-    pub(super) fn new(number: &'a AtomicUsize) -> Counted<'a> {
+impl Counted {
+    pub(super) fn new(number: &Arc<AtomicUsize>) -> Counted {
         number.fetch_add(1, Ordering::Relaxed);
-        Counted(number)
+        Counted(number.clone())
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -40,7 +42,7 @@ impl Drop for Counted<'_> {
 
 impl Metrics {
     /// A call of a tool begins.
-    pub(crate) fn call(&self) -> Counted<'_> {
+    pub(crate) fn call(&self) -> Counted {
         Counted::new(&self.calls_now)
     }
 

@@ -1,7 +1,7 @@
 //! MCP over HTTP, for agents that connect: streamable HTTP in both eras at `/mcp`, the older HTTP+SSE on request.
 //!
 //! ```text
-//!  connection ──► [`guard`] Host, Origin ──► [`bearer`] token ──► [`agents`] its purse ──► [`caps`] ──► rmcp, or [`sse`]
+//!  connection ([`visit`]) ──► [`guard`] Host, Origin ──► [`bearer`] token ──► [`agents`] its purse ──► [`caps`] ──► rmcp, or [`sse`]
 //!      └── [`wire`] notes which answers were really written, so that a lost one is given again, free of charge
 //! ```
 
@@ -13,6 +13,7 @@ pub(super) mod metrics;
 mod reply;
 mod router;
 mod sse;
+mod visit;
 mod wire;
 
 use std::{
@@ -38,10 +39,14 @@ use self::{
     guard::Guard,
     metrics::Metrics,
     router::Router,
+    visit::{Lobby, Visit},
     wire::{Unflushed, Wire},
 };
 use super::{Server, stdio::stop};
-use crate::purchase::Purse;
+use crate::{
+    ledger::{Token, TokenKind},
+    purchase::Purse,
+};
 
 /// Where and for whom to listen.
 #[derive(Clone, Debug)]
@@ -75,7 +80,9 @@ pub async fn serve_http_as<F: ServerHandler + Clone>(
     face: fn(Server) -> F,
 ) -> io::Result<()> {
     let agents_there = purse.ledger().await.map_err(|no| io::Error::other(no.say))?.tokens().await;
-    let agents_there = agents_there.map_err(io::Error::other)?.iter().any(|t| t.revoked_ms.is_none());
+    // A token that only reads numbers lets nobody buy.
+    let agent = |t: &Token| t.revoked_ms.is_none() && t.kind == TokenKind::Agent;
+    let agents_there = agents_there.map_err(io::Error::other)?.iter().any(agent);
     if !options.listen.ip().is_loopback() {
         may_be_remote(&options, agents_there)?;
     }
@@ -99,7 +106,7 @@ pub async fn serve_http_as<F: ServerHandler + Clone>(
         closing: AtomicBool::new(false),
         count: AtomicU64::new(0),
     });
-    let (connections, hang_up) = (TaskTracker::new(), CancellationToken::new());
+    let (connections, hang_up, lobby) = (TaskTracker::new(), CancellationToken::new(), Lobby::default());
     let stopped = stop();
     tokio::pin!(stopped);
     let mut again = tokio::time::interval(caps::TOKENS_AGAIN);
@@ -108,7 +115,7 @@ pub async fn serve_http_as<F: ServerHandler + Clone>(
         tokio::select! {
             accepted = listener.accept(), if connections.len() < caps::CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), hang_up.clone()));
+                    connections.spawn(connection(stream, router.clone(), lobby.enter(), hang_up.clone()));
                 }
                 // Out of files, most likely: one that closes makes room.
                 Err(e) => {
@@ -141,6 +148,13 @@ async fn end<F>(
         }
     };
     let _ = tokio::join!(purse.close(), tokio::time::timeout(caps::LAST_ANSWERS, last_answers));
+    // A call has ended before its answer is written: what stands on its way to a stream is let through.
+    let last_words = async {
+        while router.metrics.answers_now.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(caps::LAST_WORDS, last_words).await;
     all.cancel();
     connections.close();
     let _ = tokio::time::timeout(Duration::from_secs(2), connections.wait()).await;
@@ -161,16 +175,22 @@ fn may_be_remote(options: &HttpOptions, agents_there: bool) -> io::Result<()> {
 }
 
 /// Serves one connection to its end; asked to hang up, it finishes the answer it is at.
-async fn connection<F: ServerHandler + Clone>(stream: TcpStream, router: Arc<Router<F>>, hang_up: CancellationToken) {
+async fn connection<F: ServerHandler + Clone>(
+    stream: TcpStream,
+    router: Arc<Router<F>>,
+    visit: Visit,
+    hang_up: CancellationToken,
+) {
     // Without it, Nagle and delayed acknowledgements cost 40 ms an answer.
     let _ = stream.set_nodelay(true);
     let metrics = router.metrics.clone();
     let _counted = metrics::Counted::new(&metrics.connections);
-    let unflushed = Unflushed::default();
+    let (visit, unflushed) = (Arc::new(visit), Unflushed::default());
+    let guest = visit.clone();
     let io = TokioIo::new(Wire { stream, unflushed: unflushed.clone() });
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (router, unflushed) = (router.clone(), unflushed.clone());
-        async move { Ok::<_, Infallible>(router.answer(request.map(Body::new), &unflushed).await) }
+        let (router, visit, unflushed) = (router.clone(), guest.clone(), unflushed.clone());
+        async move { Ok::<_, Infallible>(router.answer(request.map(Body::new), &visit, &unflushed).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -185,6 +205,7 @@ async fn connection<F: ServerHandler + Clone>(stream: TcpStream, router: Arc<Rou
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = visit.overstays() => return,
     };
     if let Err(e) = ended {
         tracing::debug!("a connection broke off: {e}");

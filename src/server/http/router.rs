@@ -14,9 +14,10 @@ use super::{
     agents::{Agent, Agents, InUse, Visitor},
     bearer, caps,
     guard::{Forged, Guard, only},
-    metrics::Metrics,
+    metrics::{Counted, Metrics},
     reply::{say, text, who_are_you},
     sse,
+    visit::Visit,
     wire::{ReadAlong, Unflushed},
 };
 use crate::{
@@ -50,12 +51,20 @@ struct Peek {
 
 impl<F: ServerHandler + Clone> Router<F> {
     /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<Body>, unflushed: &Unflushed) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<Body>, visit: &Visit, unflushed: &Unflushed) -> Response<Body> {
         let path = known(request.uri().path());
         let (parts, body) = request.into_parts();
         let mut response = match self.admit(&parts).await {
+            Ok(Visitor::Agent(agent)) if !visit.sit(&agent.seats) => {
+                let mut full = say(StatusCode::TOO_MANY_REQUESTS, "too many connections of this token are open");
+                full.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                full
+            }
             Ok(Visitor::Agent(agent)) => self.serve(path, agent, Request::from_parts(parts, body), unflushed).await,
-            Ok(Visitor::Watch) => self.watch(path, &parts.method).await,
+            Ok(Visitor::Watch) => {
+                visit.share();
+                self.watch(path, &parts.method).await
+            }
             Err(response) => *response,
         };
         self.metrics.answered(path, response.status().as_u16());
@@ -119,9 +128,11 @@ impl<F: ServerHandler + Clone> Router<F> {
         let Ok(permit) = agent.requests.clone().try_acquire_owned() else {
             return say(StatusCode::TOO_MANY_REQUESTS, "too many requests of this token are open");
         };
+        // A stream that only listens has no end of its own; an answer has.
+        let answers = (request.method() != Method::GET).then(|| Counted::new(&self.metrics.answers_now));
         let (exchange, response, in_use) = match (path, request.method()) {
             ("/mcp", _) => self.mcp(&agent, request).await,
-            ("/sse", &Method::GET) if self.sse => match sse::open(&agent) {
+            ("/sse", &Method::GET) if self.sse => match sse::open(&agent, &self.metrics) {
                 Ok((exchange, response)) => (exchange, response, None),
                 Err(no) => return *no,
             },
@@ -148,7 +159,7 @@ impl<F: ServerHandler + Clone> Router<F> {
             exchange,
             unflushed: unflushed.clone(),
             lines: Lines::default(),
-            _holds: (permit, in_use, agent),
+            _holds: (permit, in_use, agent, answers),
         };
         Response::from_parts(parts, Body::new(body))
     }

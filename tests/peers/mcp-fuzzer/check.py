@@ -1,5 +1,6 @@
 """mcp-fuzzer against the real server, over stdio and over HTTP: no hang, no crash, and no call that was done though its
-arguments do not fit.
+arguments do not fit. Not over the older HTTP+SSE: the fuzzer's driver for it cannot send a request (0.7.0: "SseDriver does
+not support send_request"), so that it lists no tool and judges nothing.
 
 The fuzzer calls each answer that is no error "accepted_malformed", also to calls that fit: `get_balance` without arguments,
 a list, a ping. So its findings are held against the schemas that the server itself shows.

@@ -7,12 +7,14 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { slowRelay } from './relay.mjs';
 import { homeOf, serve } from './serve.mjs';
 
 const seller = process.env.PEER_SELLER;
 for (const over of ['stdio', 'http', 'sse']) {
   const home = homeOf(over);
-  writeFileSync(`${home}/config.toml`, '[approval]\nabove = { sat = "900" }\n', { mode: 0o600 });
+  writeFileSync(`${home}/config.toml`, '[approval]\nabove = { sat = "20" }\n', { mode: 0o600 });
+  const slow = await slowRelay(home);
   const door = over === 'stdio' ? undefined : await serve(home);
   const transport = {
     stdio: () => new StdioClientTransport({
@@ -24,9 +26,9 @@ for (const over of ['stdio', 'http', 'sse']) {
     sse: () => new SSEClientTransport(door.sse, { requestInit: { headers: door.headers } }),
   }[over];
   const client = new Client({ name: 'peer-ts-v1', version: '1.0.0' }, { capabilities: { elicitation: {} } });
-  let asked = 0;
-  client.setRequestHandler(ElicitRequestSchema, async () => {
-    asked += 1;
+  const asked = [];
+  client.setRequestHandler(ElicitRequestSchema, async ({ params }) => {
+    asked.push(params.message);
     return { action: 'accept', content: { approve: true } };
   });
   await client.connect(transport());
@@ -46,9 +48,12 @@ for (const over of ['stdio', 'http', 'sse']) {
   await call('set_budget', { scope: 'purchase', limit: '500 sat' }, 'set');
   // A raise is put to the person, who says yes here.
   await call('set_budget', { scope: 'purchase', limit: '600 sat' }, 'set');
-  assert.equal(asked, 1);
+  assert.equal(asked.length, 1);
   await call('discover_api', { url: `${seller}/v1/rates` }, 'quoted');
+  // So is a purchase above what the operator lets it buy unasked.
   const bought = await call('fetch_paid', { url: `${seller}/v1/rates` }, 'bought');
+  assert.equal(asked.length, 2);
+  assert.match(asked[1], /^Pay 21 sat .*\/v1\/rates/);
   assert.equal(bought.structuredContent.paid_now, '21 sat');
   assert.match(bought.content[0].text, /^Paid 21 sat/);
   await call('fetch_paid', { url: `${seller}/v1/rates` }, 'token');
@@ -62,9 +67,18 @@ for (const over of ['stdio', 'http', 'sse']) {
     page = (await call('fetch_paid', { result_id: page.result_id, offset: page.next_offset }, 'stored')).structuredContent.result;
   }
   assert.equal(JSON.parse(text).lines.length, 2600);
-  // A client that gives up and asks again pays once.
+  // A client that cancels while the money is under way, and asks again, pays once.
   const impatient = { url: `${seller}/v1/dynamic/impatient` };
-  await assert.rejects(client.callTool({ name: 'fetch_paid', arguments: impatient }, undefined, { timeout: 1 }));
+  slow.ms = 2500;
+  const gaveUp = new AbortController();
+  const told = [];
+  const onprogress = ({ message }) => {
+    told.push(message);
+    if (/paying/.test(message)) gaveUp.abort();
+  };
+  await assert.rejects(client.callTool({ name: 'fetch_paid', arguments: impatient }, undefined, { signal: gaveUp.signal, onprogress }));
+  assert.match(told.join('; '), /paying/);
+  slow.ms = 0;
   const again = await call('fetch_paid', impatient);
   assert.ok(['bought', 'stored'].includes(again.structuredContent.outcome), JSON.stringify(again));
   const audit = JSON.parse((await client.readResource({ uri: 'bursar://audit' })).contents[0].text);
@@ -72,7 +86,7 @@ for (const over of ['stdio', 'http', 'sse']) {
   assert.equal(paid.length, 3, JSON.stringify(audit));
   assert.equal((await client.listPrompts()).prompts.length, 1);
   await assert.rejects(client.readResource({ uri: 'bursar://nothing' }));
-  console.log(`ts-v1 ${client.getServerVersion().version} over ${over}: three purchases, one token, one yes`);
+  console.log(`ts-v1 ${client.getServerVersion().version} over ${over}: three purchases that a person was asked for, one cancelled while it was paid, one token`);
   await client.close();
   await door?.close();
 }
