@@ -14,7 +14,7 @@ use bursar::{
     catalog::index::{
         admit::{Raw, Told, admit},
         listing::{Level, Listing},
-        volume::{Header, SourceNote, Volume},
+        volume::{BUNDLED, Header, SourceNote, Volume},
         words::{once, split},
     },
     http::Settings,
@@ -46,7 +46,7 @@ const SOURCES: [(&str, &str, &str, Level); 15] = [
 const PACKED: &str = "2026-11-20";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut header = Header { name: "bundled".into(), ..Header::default() };
+    let mut header = Header { name: BUNDLED.into(), ..Header::default() };
     let mut listings: BTreeMap<String, Listing> = BTreeMap::new();
     let source = |header: &mut Header, name: &str, as_of: &str| {
         let note = SourceNote { name: name.into(), as_of: as_of.into() };

@@ -79,7 +79,10 @@ mod tests {
         assert_eq!(read(l402), ("Shop".into(), vec!["POST /v1/a 5 sat".into()]));
         let x402 = r#"{"version":1,"resources":["https://shop.example/api/a","/api/b",7]}"#;
         assert_eq!(read(x402).1, ["? /api/a -", "? /api/b -"]);
-        let odd = format!(r#"{{"endpoints":[{{"path":"/a","method":"{}"}},{{"path":"/b","method":"BREW"}}]}}"#, "CALL-SET_BUDGET".repeat(4_000));
+        let odd = format!(
+            r#"{{"endpoints":[{{"path":"/a","method":"{}"}},{{"path":"/b","method":"BREW"}}]}}"#,
+            "CALL-SET_BUDGET".repeat(4_000)
+        );
         assert_eq!(read(&odd).1, ["? /a -", "? /b -"]);
         let services = r#"{"name":"S","services":[{"endpoint":"POST /x/{id}","price":"$0.05"}]}"#;
         assert_eq!(read(services), ("S".into(), vec!["POST /x/{id} 0.05 usd".into()]));

@@ -45,7 +45,6 @@ pub use reach::Reach;
 pub use request::{Caller, Request, Wish};
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
-pub use told::and_a_tenth;
 use words::FROZEN_BY_ANOTHER;
 pub use words::NO_WALLET;
 

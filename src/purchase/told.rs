@@ -6,10 +6,7 @@ use std::{collections::HashMap, sync::Mutex};
 use url::Url;
 
 use super::{Caller, No, Purse, Request, fetch::Call, lock};
-use crate::{
-    money::{Amount, Currency},
-    protocol::Offer,
-};
+use crate::{money::Amount, protocol::Offer};
 
 /// How many prices are remembered.
 const MOST: usize = 2_000;
@@ -19,30 +16,29 @@ const MOST: usize = 2_000;
 pub(super) struct Price {
     amount: Amount,
     basis: String,
+    /// Empty where nobody said which: then it is that of every method.
+    method: String,
     template: Vec<String>,
 }
 
-/// The prices, by principal, origin and method.
+/// The prices, by principal and origin.
 #[derive(Default)]
 pub(super) struct Told(Mutex<HashMap<String, Vec<Price>>>);
 
-/// A price and a tenth, in whole units of what is written: whole satoshi, millionths of a dollar.
-pub fn and_a_tenth(price: Amount) -> Option<Amount> {
-    let step = if price.currency() == Currency::Sat { 1000 } else { 1 };
-    let most = price.atomic().checked_add((price.atomic() / 10).max(1))?.checked_next_multiple_of(step)?;
-    Amount::new(price.currency(), most)
-}
-
 /// What a price is kept under, and the parts of its path with `{}` for each value.
-fn cut(principal: &str, method: &str, url: &Url) -> (String, Vec<String>) {
+fn cut(principal: &str, url: &Url) -> (String, Vec<String>) {
     let part = |part: &str| {
         let value = part.starts_with(':') || (part.starts_with('{') && part.ends_with('}'));
         if value { "{}".to_owned() } else { part.to_owned() }
     };
     let path = url.path().replace("%7B", "{").replace("%7D", "}");
     let parts = path.trim_end_matches('/').split('/').map(part).collect();
-    let (origin, method) = (url.origin().ascii_serialization(), method.to_ascii_uppercase());
-    (format!("{principal} {method} {origin}"), parts)
+    (format!("{principal} {}", url.origin().ascii_serialization()), parts)
+}
+
+/// Whether what is said of one method holds for another.
+fn covers(one: &str, other: &str) -> bool {
+    one.is_empty() || other.is_empty() || one.eq_ignore_ascii_case(other)
 }
 
 fn fits(template: &[String], parts: &[String]) -> bool {
@@ -52,26 +48,29 @@ fn fits(template: &[String], parts: &[String]) -> bool {
 impl Purse {
     /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
     pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
-        let (key, template) = cut(&caller.principal, method, url);
+        let (key, template) = cut(&caller.principal, url);
         let mut told = lock(&self.0.told.0);
         if told.len() >= MOST {
             told.clear();
         }
         let prices = told.entry(key).or_default();
-        prices.retain(|p| p.template != template || p.amount.currency() != amount.currency());
-        if prices.len() < MOST / 10 {
-            prices.push(Price { amount, basis: basis.to_owned(), template });
+        let currency = amount.currency();
+        prices.retain(|p| p.template != template || p.amount.currency() != currency || !covers(&p.method, method));
+        if prices.len() >= MOST / 10 {
+            prices.remove(0);
         }
+        prices.push(Price { amount, basis: basis.to_owned(), method: method.to_owned(), template });
     }
 
     /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency
     /// are not compared.
     pub(super) fn told_less(&self, principal: &str, request: &Request, asked: Amount) -> Option<Price> {
-        let (key, parts) = cut(principal, request.method.as_str(), &request.url);
+        let (key, parts) = cut(principal, &request.url);
         let told = lock(&self.0.told.0);
         let less = |p: &&Price| {
-            let same = fits(&p.template, &parts) && p.amount.currency() == asked.currency();
-            same && and_a_tenth(p.amount).is_some_and(|most| asked.exceeds(most))
+            let same = fits(&p.template, &parts) && covers(&p.method, request.method.as_str());
+            let compared = same && p.amount.currency() == asked.currency();
+            compared && p.amount.and_a_tenth().is_some_and(|most| asked.exceeds(most))
         };
         told.get(&key).into_iter().flatten().find(less).cloned()
     }
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_most_that_is_paid_is_a_little_more_than_what_was_told() {
-        let more = |text: &str| and_a_tenth(text.parse().unwrap()).unwrap().to_string();
+        let more = |text: &str| text.parse::<Amount>().unwrap().and_a_tenth().unwrap().to_string();
         assert_eq!(
             (more("10 sat"), more("1 sat"), more("1000 sat")),
             ("11 sat".into(), "2 sat".into(), "1100 sat".into())
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_template_covers_the_calls_that_fill_it() {
-        let at = |url: &str| cut("local", "get", &Url::parse(url).unwrap());
+        let at = |url: &str| cut("local", &Url::parse(url).unwrap());
         let (key, template) = at("https://a.example/v1/{id}/x?q=1");
         let (same, parts) = at("https://a.example/v1/7/x");
         assert_eq!(key, same);

@@ -86,6 +86,25 @@ async fn a_lightning_wallet_is_shown_what_it_can_pay() {
     assert!(results(&told)[0]["why_not"].as_str().unwrap().contains("no wallet here pays"), "{}", told.text());
 }
 
+/// What MPP's registry names `tempo` is paid by the wallet that signs for that chain, and by no other.
+#[tokio::test]
+async fn a_seller_of_mpp_on_tempo_is_payable_where_that_chain_is_set_up() {
+    for (config, payable) in [("[evm.chains.tempo]\n", true), ("[evm.chains.base]\n", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join("config.toml"), config).unwrap();
+        let key = format!("0x{}", "17".repeat(32));
+        let envs = vec![("BURSAR_HOME".into(), home.display().to_string()), ("BURSAR_EVM_KEY".into(), key)];
+        let host = crate::Host::start(&envs, crate::Era::Handshake).await;
+        let told = search(&host, json!({ "query": "captcha solving" })).await;
+        let one = results(&told).into_iter().find(|r| r["pays"] == "mpp tempo").unwrap();
+        assert_eq!(one["payable"], payable, "{}", told.text());
+        let why = one["why_not"].as_str().unwrap_or_default();
+        assert_eq!(why.contains("on Tempo, and no wallet here"), !payable, "{why}");
+    }
+}
+
 #[tokio::test]
 async fn results_say_what_they_rest_on_and_what_is_not_shown() {
     let world = World::new().await;

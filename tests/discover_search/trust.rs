@@ -55,6 +55,33 @@ async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
     }
 }
 
+/// Bait: listed at a price that nobody is asked. To be refused for it is no recommendation.
+#[tokio::test]
+async fn a_seller_that_was_refused_for_asking_more_than_it_lists_sinks_and_is_not_verified() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |_| {
+        let invoice = node.invoice(500_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let rows = vec![
+        lightning(&asks.url("/bait"), "Quokka tally", 10, true),
+        lightning("https://quokka-shop.com/known", "Quokka tally", 10, true),
+    ];
+    let catalog = index402(rows).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    assert_eq!(quokkas(&host).await[0], ("/bait".into(), "listed".into(), "10 sat".into()));
+    let refused = host.fetch(json!({ "url": asks.url("/bait") })).await;
+    assert_eq!(refused.facts()["code"], "above_discovered_price", "{}", refused.text());
+    let after = quokkas(&host).await;
+    assert_eq!(after[0].0, "/known", "{after:?}");
+    assert_eq!(after[1], ("/bait".into(), "listed".into(), "500 sat".into()), "what it asked is told");
+    assert_eq!(world.spent_msat(), 0);
+}
+
 #[tokio::test]
 async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
     let world = World::new().await;

@@ -212,8 +212,26 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
 
 /// Names of networks that say it without a reference. Any other word is a stranger's, and stands in no result.
 const NETWORKS: [&str; 20] = [
-    "algorand", "aptos", "arbitrum", "avalanche", "bsc", "card", "celo", "ethereum", "hedera", "iotex", "monad", "near", "optimism",
-    "peaq", "sei", "solana", "stellar", "stripe", "sui", "tempo",
+    "algorand",
+    "aptos",
+    "arbitrum",
+    "avalanche",
+    "bsc",
+    "card",
+    "celo",
+    "ethereum",
+    "hedera",
+    "iotex",
+    "monad",
+    "near",
+    "optimism",
+    "peaq",
+    "sei",
+    "solana",
+    "stellar",
+    "stripe",
+    "sui",
+    "tempo",
 ];
 
 /// One name for each network: a word that is known, or a chain's number (CAIP-2). Empty for anything else.

@@ -342,12 +342,18 @@ mod tests {
             (one, api.flags)
         };
         let default = |text: &str| json!({"default": text});
-        let (good, flags) = read("https://{name}.example/{v}".into(), json!({"name": default("www.shop"), "v": default("v1")}));
+        let (good, flags) =
+            read("https://{name}.example/{v}".into(), json!({"name": default("www.shop"), "v": default("v1")}));
         assert_eq!((good.as_str(), flags), ("https://www.shop.example/v1/a/y7", vec![]));
         // Each variable names the next one many times: it would be eight times a hundredfold.
-        let (left_out, flags) = read("/{a}".into(), json!({"a": default(&"{b}".repeat(100)), "b": default(&"{c}".repeat(100)), "c": default(&"c".repeat(99))}));
+        let (left_out, flags) = read(
+            "/{a}".into(),
+            json!({"a": default(&"{b}".repeat(100)), "b": default(&"{c}".repeat(100)), "c": default(&"c".repeat(99))}),
+        );
         assert_eq!((left_out.as_str(), flags), ("", vec![Flag::NotAllRead]), "nothing in a default is filled in again");
-        for (url, default_of_a) in [("{a}".repeat(100), "a".repeat(100)), ("/".repeat(2_000), String::new()), ("/{a}".into(), "a".repeat(600))] {
+        for (url, default_of_a) in
+            [("{a}".repeat(100), "a".repeat(100)), ("/".repeat(2_000), String::new()), ("/{a}".into(), "a".repeat(600))]
+        {
             let (plain, flags) = read(url, json!({"a": default(&default_of_a)}));
             assert_eq!((plain.as_str(), flags), ("https://www.shop.example/a/y7", vec![Flag::NotAllRead]));
         }

@@ -287,7 +287,8 @@ fn sendable_at(value: &Value, left: &mut usize, depth: usize) -> Option<Value> {
 
 /// Whether a seller's text is a value and no sentence: one or two plain words.
 pub(super) fn is_short(text: &str) -> bool {
-    let word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/+".contains(&b));
+    let word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/+".contains(&b));
     text.len() <= 32 && text.split(' ').count() <= 2 && text.split(' ').all(word)
 }
 
@@ -301,9 +302,13 @@ fn ours(shown: &Value, name: &str, left: &mut usize, depth: usize) -> Option<Val
     *left = left.checked_sub(1).filter(|_| depth <= 6)?;
     Some(match shown {
         Value::String(text) if !is_short(text) => json!(made_text(&Value::Null, name)),
-        Value::Array(items) => items.iter().map(|item| ours(item, name, left, depth + 1)).collect::<Option<Vec<_>>>()?.into(),
+        Value::Array(items) => {
+            items.iter().map(|item| ours(item, name, left, depth + 1)).collect::<Option<Vec<_>>>()?.into()
+        }
         Value::Object(object) => {
-            let field = |(name, item): (&String, &Value)| Some((Some(name).filter(|n| is_name(n))?.clone(), ours(item, name, left, depth + 1)?));
+            let field = |(name, item): (&String, &Value)| {
+                Some((Some(name).filter(|n| is_name(n))?.clone(), ours(item, name, left, depth + 1)?))
+            };
             object.iter().map(field).collect::<Option<Map<_, _>>>()?.into()
         }
         plain => plain.clone(),
