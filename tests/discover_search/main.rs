@@ -77,7 +77,9 @@ pub async fn index402(rows: Vec<Value>) -> Seller {
         let query: std::collections::HashMap<_, _> =
             url::form_urlencoded::parse(hit.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let number = |key: &str| query.get(key).and_then(|v| v.parse().ok()).unwrap_or(0usize);
-        let page: Vec<&Value> = rows.iter().skip(number("offset")).take(number("limit").max(1)).collect();
+        let wanted = query.get("protocol").map(String::as_str);
+        let rows: Vec<&Value> = rows.iter().filter(|row| wanted.is_none_or(|w| row["protocol"] == w)).collect();
+        let page: Vec<&Value> = rows.iter().copied().skip(number("offset")).take(number("limit").max(1)).collect();
         Reply::ok(json!({ "services": page, "total": rows.len(), "limit": number("limit") }).to_string())
             .header("etag", "\"v1\"")
     })

@@ -60,6 +60,7 @@ fn row(row: &Value) -> Option<Raw> {
         price,
         protocols: protocol.into(),
         network: if lightning { "lightning".into() } else { text(row, "payment_network") },
+        as_of: text(row, "last_checked"),
         servers: servers.take(4).collect(),
         level: if healthy && vouched { Level::Listed } else { Level::Unverified },
         ..Raw::default()
