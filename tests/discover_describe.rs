@@ -43,7 +43,7 @@ async fn look(host: &Host, arguments: Value) -> Told {
 fn polite(world: &World, seller: &Seller) {
     assert_eq!(world.spent_msat(), 0);
     let hits: Vec<String> = seller.hits().iter().map(|h| format!("{} {}", h.method, h.uri)).collect();
-    assert!(hits.len() <= 7, "{hits:?}");
+    assert!(hits.len() <= 9, "{hits:?}");
     assert!(hits.iter().all(|h| !["PUT", "PATCH", "DELETE"].iter().any(|m| h.starts_with(m))), "{hits:?}");
 }
 
@@ -96,7 +96,7 @@ async fn the_podcast_host_is_described_in_spite_of_its_own_document() {
     assert!(told.say().contains("x-free-tier: true"), "{}", told.say());
     assert!(told.facts()["provider_unverified"].as_str().unwrap().contains("Pull That Up Jamie"));
     assert_eq!((fate(&told, "/api/openapi.json").as_str(), fate(&told, "/openapi.json").as_str()), ("read", "absent"));
-    assert!(told.facts()["sources"].as_array().unwrap().len() <= 5);
+    assert!(told.facts()["sources"].as_array().unwrap().len() <= 6);
     assert_eq!((world.spent_msat(), world.sandbox.jamie().challenges()), (0, 0), "a host is not asked for prices");
     let next = &told.facts()["next"];
     assert_eq!(next["tool"], "discover_api");
@@ -623,6 +623,40 @@ async fn well_known_files_are_hints_where_there_is_no_description() {
     assert_eq!(rows(&told), ["GET /v1/rates 3 sat well_known"], "{}", told.text());
     assert_eq!(told.facts()["endpoints"][0]["summary_unverified"], "Rates now");
     polite(&world, &seller);
+}
+
+#[tokio::test]
+async fn each_well_known_file_that_is_seen_is_found_where_there_is_no_description() {
+    let world = World::new().await;
+    let host = world.host().await;
+    let x402 = r#"{"x402Version":2,"publisher":{"name":"Rates"},"items":[{"resource":"/v1/rates","description":"Rates","accepts":[
+        {"scheme":"exact","network":"eip155:8453","amount":"20000","asset":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"}],
+        "extensions":{"bazaar":{"info":{"input":{"type":"http","method":"POST"}}}}}]}"#;
+    let services =
+        r#"{"version":"0.3.0","name":"Rates","services":[{"endpoint":"/v1/rates","method":"POST","price_sats":3}]}"#;
+    for (path, named, body, row) in [
+        ("/.well-known/x402", false, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/x402.json", false, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/x402.json", true, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/l402", false, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/l402-services", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/l402.json", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/mpp", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/services", false, services, "POST /v1/rates 3 sat well_known"),
+    ] {
+        let (at, body) = (path.to_owned(), body.to_owned());
+        let seller = Seller::start(move |hit| match hit.uri.path() {
+            "/llms.txt" if named => Reply::ok(format!("# Rates\n\nWhat is for sale stands in {at}.\n")),
+            path if path == at => Reply::ok(body.clone()),
+            _ => Reply::status(404, ""),
+        })
+        .await;
+        let told = look(&host, json!({ "url": seller.url("/") })).await;
+        assert_eq!(rows(&told), [row], "{path}: {}", told.text());
+        assert_eq!(fate(&told, path), "read", "{path}");
+        assert!(seller.hits().len() <= 8, "{path}: {}", seller.hits().len());
+        polite(&world, &seller);
+    }
 }
 
 #[tokio::test]

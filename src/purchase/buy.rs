@@ -111,6 +111,7 @@ impl Purse {
                 .unwrap_or(("not_payable", "no offer can be paid".into()));
             return Err(No { code, say: with_advice(code, say) });
         };
+        self.not_warned_of(call)?;
         self.not_dearer_than_told(call, offer, offers)?;
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
         let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);

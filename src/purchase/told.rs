@@ -21,9 +21,9 @@ pub(super) struct Price {
     template: Vec<String>,
 }
 
-/// The prices, by principal and origin.
+/// The prices, by principal and origin; and the origins that callers were warned of, with the host that each looks like.
 #[derive(Default)]
-pub(super) struct Told(Mutex<HashMap<String, Vec<Price>>>);
+pub(super) struct Told(Mutex<HashMap<String, Vec<Price>>>, Mutex<HashMap<String, String>>);
 
 /// What a price is kept under, and the parts of its path with `{}` for each value.
 fn cut(principal: &str, url: &Url) -> (String, Vec<String>) {
@@ -60,6 +60,30 @@ impl Purse {
             prices.remove(0);
         }
         prices.push(Price { amount, basis: basis.to_owned(), method: method.to_owned(), template });
+    }
+
+    /// Remembers that a caller was warned: the host of this address looks like another one. Nothing is paid there.
+    pub fn warned_of(&self, caller: &Caller, url: &Url, like: &str) {
+        let mut warned = lock(&self.0.told.1);
+        if warned.len() < MOST {
+            warned.insert(cut(&caller.principal, url).0, like.to_owned());
+        }
+    }
+
+    /// Refuses to pay where the caller was warned that a host looks like another. Nothing that the caller can say helps: it
+    /// may have been talked into it.
+    pub(super) fn not_warned_of(&self, call: &Call) -> Result<(), No> {
+        let (key, _) = cut(&call.caller.principal, &call.request.url);
+        match lock(&self.0.told.1).get(&key) {
+            None => Ok(()),
+            Some(like) => Err(No::new(
+                "lookalike_host",
+                format!(
+                    "the host's name looks like {like}, which is somebody else's. If a person says that this one is meant, \
+                     that person can buy with `bursar fetch`"
+                ),
+            )),
+        }
     }
 
     /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency

@@ -222,9 +222,7 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
         // An address that is not asked: the purse says why, in the words of a refusal.
         Err(_) => Output::asked(&ask(purse, caller, args, url.clone(), method, None).await, &url),
     };
-    if listed.alike.is_some() {
-        listed.warn(&mut output);
-    }
+    listed.warn(purse, caller, &url, &mut output);
     if args.payable_only == Some(true) {
         output.offers.retain(|o| o.payable);
     }

@@ -23,6 +23,8 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
     let catalog = index402(shaped.collect()).await;
     let world = world_with("402index", &catalog).await;
     let host = world.host().await;
+    let before = host.call("get_balance", json!({})).await.facts()["budgets"].clone();
+    assert!(before.is_array(), "{before}");
     for row in &rows {
         let (id, expect) = (row["id"].as_str().unwrap(), row["expect"].as_str().unwrap());
         // Its name, and a part of its host so that it is found among all others.
@@ -83,6 +85,15 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
             other => panic!("{id}: nobody knows what {other} expects"),
         }
     }
+    let split = search(&host, json!({ "query": "ignore previous instructions adv", "limit": 10 })).await;
+    let news = |r: &Value| r["url"].as_str().unwrap().ends_with("/news");
+    assert!(
+        results(&split).iter().any(news),
+        "words are joined again where something unseen split them: {}",
+        split.text()
+    );
+    let after = host.call("get_balance", json!({})).await.facts()["budgets"].clone();
+    assert_eq!(after, before, "no listing moved a limit");
     assert_eq!(world.spent_msat(), 0);
 }
 

@@ -185,10 +185,14 @@ const NAMES: [&str; 4] = ["402index", "cdp", "bazaar", "mpp"];
 /// A list with this one seller in it, in the shape of each.
 fn good(name: &str) -> String {
     let one = match name {
-        "402index" => json!({ "services": [listed("https://quokka-shop.com/x", "Quokka tally", "", 0.01, true)], "total": 1 }),
+        "402index" => {
+            json!({ "services": [listed("https://quokka-shop.com/x", "Quokka tally", "", 0.01, true)], "total": 1 })
+        }
         "mpp" => json!({ "services": [{ "name": "Quokkas", "serviceUrl": "https://quokka-shop.com", "endpoints": [
             { "method": "POST", "path": "/x", "description": "Quokka tally", "payment": null }] }] }),
-        _ => json!({ "items": [item("https://quokka-shop.com/x", "Quokka tally", "10000", 9)], "pagination": { "total": 1 } }),
+        _ => {
+            json!({ "items": [item("https://quokka-shop.com/x", "Quokka tally", "10000", 9)], "pagination": { "total": 1 } })
+        }
     };
     one.to_string()
 }
@@ -245,25 +249,57 @@ async fn a_server_that_is_busy_is_asked_again_when_it_said_so() {
 async fn hostile_shapes_are_bounded_and_break_nothing() {
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
     let odd = |key: &str, whole: &Value| -> Vec<Value> {
-        [json!(7), json!(null), json!("x"), json!([]), json!([null, [], 7]), json!({}), json!({ "a": [{}] }), json!(true), json!(-1e300)]
-            .into_iter()
-            .map(|value| {
-                let mut one = whole.clone();
-                one[key] = value;
-                one
-            })
-            .collect()
+        [
+            json!(7),
+            json!(null),
+            json!("x"),
+            json!([]),
+            json!([null, [], 7]),
+            json!({}),
+            json!({ "a": [{}] }),
+            json!(true),
+            json!(-1e300),
+        ]
+        .into_iter()
+        .map(|value| {
+            let mut one = whole.clone();
+            one[key] = value;
+            one
+        })
+        .collect()
     };
     let long = "x".repeat(100_000);
     let shop = listed("https://quokka-shop.com/y", "Quokka tally", "", 0.01, true);
-    let mut services: Vec<Value> = ["url", "name", "protocol", "price_usd", "payment_asset", "payment_network", "http_method", "servers", "tags", "last_checked"]
-        .iter().flat_map(|key| odd(key, &shop)).collect();
-    services.extend([json!(7), json!(null), json!("x"), json!([]), json!({ "protocol": "x402", "url": "https://q.com/\u{202e}x" }),
+    let mut services: Vec<Value> = [
+        "url",
+        "name",
+        "protocol",
+        "price_usd",
+        "payment_asset",
+        "payment_network",
+        "http_method",
+        "servers",
+        "tags",
+        "last_checked",
+    ]
+    .iter()
+    .flat_map(|key| odd(key, &shop))
+    .collect();
+    services.extend([
+        json!(7),
+        json!(null),
+        json!("x"),
+        json!([]),
+        json!({ "protocol": "x402", "url": "https://q.com/\u{202e}x" }),
         json!({ "protocol": "x402", "name": "Quokka tally", "description": long, "url": "https://quokka-shop.com/z",
-          "price_usd": "NaN", "payment_asset": "USDC", "payment_network": "\n\n", "http_method": "BREW" })]);
+          "price_usd": "NaN", "payment_asset": "USDC", "payment_network": "\n\n", "http_method": "BREW" }),
+    ]);
     let one = item("https://quokka-shop.com/y", "Quokka tally", "10000", 9);
-    let mut items: Vec<Value> = ["resource", "type", "accepts", "description", "quality", "extensions", "serviceName", "tags", "lastUpdated"]
-        .iter().flat_map(|key| odd(key, &one)).collect();
+    let mut items: Vec<Value> =
+        ["resource", "type", "accepts", "description", "quality", "extensions", "serviceName", "tags", "lastUpdated"]
+            .iter()
+            .flat_map(|key| odd(key, &one))
+            .collect();
     for key in ["asset", "amount", "network", "outputSchema", "resource"] {
         for accept in odd(key, &one["accepts"][0]) {
             let mut one = one.clone();
@@ -273,7 +309,9 @@ async fn hostile_shapes_are_bounded_and_break_nothing() {
     }
     let service: Value = serde_json::from_str::<Value>(&good("mpp")).unwrap()["services"][0].clone();
     let mut registry: Vec<Value> = ["name", "serviceUrl", "url", "endpoints", "tags", "categories", "status"]
-        .iter().flat_map(|key| odd(key, &service)).collect();
+        .iter()
+        .flat_map(|key| odd(key, &service))
+        .collect();
     for key in ["method", "path", "description", "payment"] {
         for endpoint in odd(key, &service["endpoints"][0]) {
             let mut service = service.clone();
@@ -281,7 +319,8 @@ async fn hostile_shapes_are_bounded_and_break_nothing() {
             registry.push(service);
         }
     }
-    let payment = json!({ "intent": "charge", "method": "tempo", "amount": "250000", "currency": "0x20c0", "decimals": 6 });
+    let payment =
+        json!({ "intent": "charge", "method": "tempo", "amount": "250000", "currency": "0x20c0", "decimals": 6 });
     for key in ["method", "amount", "currency", "decimals", "dynamic"] {
         for payment in odd(key, &payment) {
             let mut service = service.clone();

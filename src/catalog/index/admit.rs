@@ -318,7 +318,13 @@ mod tests {
 
     #[test]
     fn a_day_is_read_of_a_time_and_of_nothing_else() {
-        for (said, told) in [("2026-04-24 16:25:13", "2026-04-24"), ("2026-08-01T00:00:00Z", "2026-08-01"), ("yesterday and more", ""), ("2026-4-1", ""), ("2026-04-2\u{e9}", "")] {
+        for (said, told) in [
+            ("2026-04-24 16:25:13", "2026-04-24"),
+            ("2026-08-01T00:00:00Z", "2026-08-01"),
+            ("yesterday and more", ""),
+            ("2026-4-1", ""),
+            ("2026-04-2\u{e9}", ""),
+        ] {
             assert_eq!(day(said), told);
         }
     }

@@ -117,10 +117,11 @@ impl Index {
             let seen = evidence.at(&host, &method, &path);
             let at = at.unsigned_abs();
             seen.seen_ms = seen.seen_ms.max(at);
-            if let Ok(price) = price.parse()
-                && seen.asked.is_none_or(|(_, mine)| at > mine)
-            {
-                seen.asked = Some((price, at));
+            if let Ok(price) = price.parse() {
+                seen.looked = Some((price, at));
+                if seen.asked.is_none_or(|(_, mine)| at > mine) {
+                    seen.asked = seen.looked;
+                }
             }
         }
         Ok(())

@@ -45,6 +45,8 @@ pub struct Seen {
     pub refused: u32,
     /// The last price that it asked, and when, unix milliseconds.
     pub asked: Option<(Amount, u64)>,
+    /// What it asked when it was last looked at without buying, and when.
+    pub looked: Option<(Amount, u64)>,
     /// When it was last seen to ask for payment or to deliver, unix milliseconds.
     pub seen_ms: u64,
     /// The last price at which a purchase was refused, and when; forgotten once it delivered again.
@@ -63,6 +65,7 @@ impl Seen {
             }
         };
         newer(other.asked, &mut self.asked);
+        newer(other.looked, &mut self.looked);
         newer(other.refused_at, &mut self.refused_at);
     }
 

@@ -342,10 +342,10 @@ mod tests {
     fn of_host(conn: &Connection, host: &str) -> Vec<(Listing, PriceNote)> {
         let sources = sources(conn).unwrap();
         let mut statement = conn.prepare("SELECT source, json FROM listing WHERE host = ?").unwrap();
-        let rows = statement.query_map([host], |r| Ok((r.get::<_, usize>(0)?, r.get::<_, String>(1)?))).unwrap();
-        let read = |(source, json): (usize, String)| {
+        let rows = statement.query_map([host], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).unwrap();
+        let read = |(source, json): (i64, String)| {
             let listing: Listing = serde_json::from_str(&json).unwrap();
-            let note = price_note(&listing, &sources[source], &sources);
+            let note = price_note(&listing, &sources[source as usize], &sources);
             (listing, note)
         };
         rows.map(|row| read(row.unwrap())).collect()

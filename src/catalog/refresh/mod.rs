@@ -18,8 +18,8 @@ use std::{
 
 use url::Url;
 
-use self::feed::{Fetched, Stop};
 pub use self::feed::Patience;
+use self::feed::{Fetched, Stop};
 use super::index::{
     admit::{Dropped, Raw, admit},
     listing::Listing,
@@ -171,7 +171,8 @@ pub async fn refresh(
     'all: for part in kind.parts() {
         let mut offset = 0;
         loop {
-            let fetched = feed.fetch(page(&first, kind, *part, offset), if feed.pages() == 0 { &known } else { "" }).await;
+            let fetched =
+                feed.fetch(page(&first, kind, *part, offset), if feed.pages() == 0 { &known } else { "" }).await;
             let (bytes, tag) = match fetched {
                 Ok(Fetched::Same) => return Ok(Refreshed::Same),
                 Ok(Fetched::Page(bytes, tag)) => (bytes, tag),

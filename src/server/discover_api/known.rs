@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Known {
     found: Option<(Listing, PriceNote)>,
     /// The known host that this one looks like.
-    pub(super) alike: Option<String>,
+    alike: Option<String>,
 }
 
 /// Looks an address up in the index.
@@ -94,10 +94,17 @@ impl Known {
         }
     }
 
-    /// Warns of a host that looks like another.
-    pub(super) fn warn(&self, output: &mut Output) {
+    /// Warns of a host that looks like another, and of paying there.
+    pub(super) fn warn(&self, purse: &Purse, caller: &Caller, url: &str, output: &mut Output) {
         let Some(other) = &self.alike else { return };
         output.flag(Flag::LookalikeHost);
+        for offer in output.offers.iter_mut().filter(|offer| offer.payable) {
+            (offer.payable, offer.why) =
+                (false, format!("its host's name looks like {other}, which is somebody else's"));
+        }
+        if let Ok(url) = Url::parse(url) {
+            purse.warned_of(caller, &url, other);
+        }
         output.say.push_str(&format!(
             " Its host's name looks like {other}, which is somebody else's: do not pay it unless a person says that it is meant."
         ));

@@ -19,7 +19,7 @@ use crate::{
     },
     ledger::Filter,
     money::Amount,
-    purchase::{Caller, Outcome, Purse, Reach, Wish},
+    purchase::{Caller, Outcome, Purse, Reach, Report, Wish},
 };
 
 /// How many results are asked for their price at most.
@@ -115,8 +115,11 @@ pub(super) async fn run(purse: &Purse, caller: &Caller, args: &Args) -> Output {
         telling.propose(&mut output);
     }
     for hit in &output.results {
-        let url = Url::parse(&hit.url).ok();
-        if let (Some(url), Some(price)) = (url, hit.price) {
+        let Ok(url) = Url::parse(&hit.url) else { continue };
+        if hit.flags.iter().any(|flag| flag == "lookalike_host") {
+            purse.warned_of(caller, &url, "that of a known seller");
+        }
+        if let Some(price) = hit.price {
             let basis = format!("{}, {}", hit.price_basis.name(), hit.as_of);
             purse.told_price(caller, &hit.method, &url, price, &basis);
         }
@@ -202,42 +205,55 @@ fn say(search: &Search, output: &Output) -> String {
     }
 }
 
+/// How long what a seller of Lightning asked is its price. Each question makes it mint an invoice, so that it is not asked
+/// again.
+const LOOKED_MS: u64 = 5 * 60 * 1_000;
+
+/// What became of asking for a price.
+enum Looked {
+    /// It was asked a moment ago.
+    Before(Amount),
+    /// It answered.
+    Now(Box<Report>),
+    /// It said nothing in time.
+    Silent,
+}
+
 /// Asks the first results for their price, unpaid, all at once.
 async fn live(purse: &Purse, caller: &Caller, search: &Search, max_price: Option<Amount>, output: &mut Output) {
+    let now = purse.clock().now_ms();
     let asks = search.found.iter().take(output.results.len()).enumerate().filter(|(_, found)| askable(found));
     let asks = asks.take(ASKED).map(|(n, found)| async move {
+        let recent = found.seen.looked.filter(|(_, at)| now.saturating_sub(*at) < LOOKED_MS);
+        if let Some((price, _)) = recent.filter(|_| found.listing.network == "lightning") {
+            return (n, Looked::Before(price));
+        }
         // One request, with the method that is listed; one that posts takes a body, if only the least.
         let least = || (found.listing.method == "POST").then(empty);
         let body = found.listing.example.clone().or_else(least).map(|json| json.to_string().into_bytes());
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
         // A seller that keeps others waiting says nothing of its price.
-        (n, timeout(purse.config().waits.look, purse.quote(caller, wish)).await)
+        let said = timeout(purse.config().waits.look, purse.quote(caller, wish)).await;
+        (n, said.map_or(Looked::Silent, |report| Looked::Now(Box::new(report))))
     });
-    let today = crate::report::time::date(i64::try_from(purse.clock().now_ms()).unwrap_or(i64::MAX));
-    for (n, report) in join_all(asks).await {
+    let today = crate::report::time::date(i64::try_from(now).unwrap_or(i64::MAX));
+    for (n, looked) in join_all(asks).await {
         let (Some(hit), Some(found)) = (output.results.get_mut(n), search.found.get(n)) else { continue };
-        let Ok(report) = report else {
-            hit.flags.push("no_live_answer".into());
-            continue;
+        let report = match looked {
+            Looked::Before(price) => {
+                asks_now(hit, found, price, max_price, (Basis::SeenHere, today.as_str()));
+                continue;
+            }
+            Looked::Now(report) => report,
+            Looked::Silent => {
+                hit.flags.push("no_live_answer".into());
+                continue;
+            }
         };
         match (report.outcome, report.price) {
             (Outcome::Quoted, Some(price)) => {
-                let listed = found.listing.amount().filter(|l| l.currency() == price.currency());
-                if listed.is_some_and(|l| l != price) {
-                    hit.flags.push("price_differs".into());
-                }
-                hit.price = Some(price);
-                hit.price_is = None;
-                hit.price_basis = Basis::Live;
-                hit.as_of = today.clone();
-                hit.trust = Trust::VerifiedHere;
-                if !found.listing.has("cross_origin") {
-                    hit.payable(Ok(()));
-                }
-                if max_price.is_some_and(|max| max.currency() == price.currency() && price.exceeds(max)) {
-                    hit.flags.push("over_max_price".into());
-                }
+                asks_now(hit, found, price, max_price, (Basis::Live, today.as_str()));
                 seen(purse, &hit.method, &hit.url, price).await;
             }
             (Outcome::Quoted, None) if report.offers.iter().any(|offer| offer.payable) => {}
@@ -252,6 +268,24 @@ async fn live(purse: &Purse, caller: &Caller, search: &Search, max_price: Option
             }
             _ => hit.flags.push("no_live_answer".into()),
         }
+    }
+}
+
+/// Tells what a result asks now, in place of what is listed.
+fn asks_now(hit: &mut Hit, found: &Found, price: Amount, max_price: Option<Amount>, (basis, today): (Basis, &str)) {
+    hit.flags.retain(|flag| flag != "price_differs");
+    let listed = found.listing.amount().filter(|l| l.currency() == price.currency());
+    if listed.is_some_and(|l| l != price) {
+        hit.flags.push("price_differs".into());
+    }
+    if max_price.is_some_and(|max| max.currency() == price.currency() && price.exceeds(max)) {
+        hit.flags.push("over_max_price".into());
+    }
+    (hit.price, hit.price_is, hit.price_basis, hit.as_of) = (Some(price), None, basis, today.to_owned());
+    hit.trust = Trust::VerifiedHere;
+    // What was asked before was judged before; a host that another one is paid for is never paid.
+    if basis == Basis::Live && !found.listing.has("cross_origin") {
+        hit.payable(Ok(()));
     }
 }
 
