@@ -216,6 +216,17 @@ async fn ten_results_still_fit_and_bad_arguments_are_answers() {
 }
 
 #[tokio::test]
+async fn results_that_do_not_fit_are_counted_where_nothing_else_is_left_out() {
+    let url = |n: usize| format!("https://quokka-{n}.com/{}", "x".repeat(400));
+    let rows = (0..10).map(|n| crate::listed(&url(n), "Quokka tally", "", 0.01, true));
+    let world = crate::world_with("402index", &crate::index402(rows.collect()).await).await;
+    let told = search(&world.host().await, json!({ "query": "quokka tally", "limit": 10 })).await;
+    let shown = results(&told).len();
+    assert!((1..10).contains(&shown), "{}", told.text());
+    assert_eq!(told.facts()["not_shown"]["lower"], 10 - shown, "{}", told.text());
+}
+
+#[tokio::test]
 async fn a_server_that_is_only_started_makes_no_index() {
     let bare = Bare::start().await;
     bare.host.request("tools/list", json!({})).await.unwrap();
