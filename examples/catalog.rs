@@ -1,4 +1,5 @@
-//! Makes the catalogue that comes with the program: `cargo run --example catalog`.
+//! Makes the catalogue that comes with the program: `cargo run --example catalog`. With `-- --check` it writes nothing, and
+//! fails when what it would write is not what is there.
 //!
 //! It reads `data/catalog.jsonl.gz`, what public sources listed on the days that stand below, and the packs that are kept
 //! by hand in `data/packs`, and writes `data/bundled.jsonl.gz`. Of sellers' prose only a set of words is kept, by which a
@@ -14,7 +15,7 @@ use bursar::{
     catalog::index::{
         admit::{Raw, Told, admit},
         listing::{Level, Listing},
-        volume::{Header, SourceNote, Volume},
+        volume::{BUNDLED, Header, SourceNote, Volume},
         words::{once, split},
     },
     http::Settings,
@@ -46,7 +47,7 @@ const SOURCES: [(&str, &str, &str, Level); 15] = [
 const PACKED: &str = "2026-11-20";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut header = Header { name: "bundled".into(), ..Header::default() };
+    let mut header = Header { name: BUNDLED.into(), ..Header::default() };
     let mut listings: BTreeMap<String, Listing> = BTreeMap::new();
     let source = |header: &mut Header, name: &str, as_of: &str| {
         let note = SourceNote { name: name.into(), as_of: as_of.into() };
@@ -86,6 +87,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     listings.sort_by(|a, b| (a.source, &a.url).cmp(&(b.source, &b.url)));
     let volume = Volume { header, listings };
     let text = volume.to_lines();
+    if std::env::args().any(|word| word == "--check") {
+        let mut kept = String::new();
+        GzDecoder::new(fs::File::open("data/bundled.jsonl.gz")?).read_to_string(&mut kept)?;
+        if kept != text {
+            return Err("data/bundled.jsonl.gz is not what data/ makes: cargo run --example catalog".into());
+        }
+        println!("data/bundled.jsonl.gz is what data/ makes: {} listings", volume.listings.len());
+        return Ok(());
+    }
     let mut gz = GzEncoder::new(Vec::new(), Compression::best());
     gz.write_all(text.as_bytes())?;
     let bytes = gz.finish()?;

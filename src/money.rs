@@ -123,6 +123,14 @@ impl Amount {
         self.compare(other) != Some(std::cmp::Ordering::Less) && self != other
     }
 
+    /// The amount and a tenth, in whole units of what is written: whole satoshi, millionths of a dollar. It is the most
+    /// that is paid where only a price was told.
+    pub fn and_a_tenth(self) -> Option<Amount> {
+        let step = if self.currency == Currency::Sat { 1000 } else { 1 };
+        let most = self.atomic.checked_add((self.atomic / 10).max(1))?.checked_next_multiple_of(step)?;
+        Amount::new(self.currency, most)
+    }
+
     /// Parses a bare decimal, as the limits tables of the config file write it, in a known currency.
     pub fn parse_in(currency: Currency, decimal: &str) -> Result<Amount, BadAmount> {
         let bad = || BadAmount(format!("{decimal} {currency}"));

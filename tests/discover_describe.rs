@@ -18,8 +18,11 @@ async fn look(host: &Host, arguments: Value) -> Told {
     let wrong: Vec<String> = validator.iter_errors(told.facts()).map(|e| e.to_string()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let json = told.facts().to_string();
-    assert!(told.text().chars().count() <= 4_800, "{} characters: {}", told.text().chars().count(), told.text());
-    assert!(json.chars().count() <= 4_800, "{} characters: {json}", json.chars().count());
+    // Below 1,200 tokens: three letters of ASCII make one at least, and outside of it a byte may be one.
+    let units = |text: &str| text.chars().map(|c| if c.is_ascii() { 1 } else { 3 * c.len_utf8() }).sum::<usize>();
+    for form in [&json, &told.text()] {
+        assert!(units(form) <= 3_500, "{} units: {form}", units(form));
+    }
     for both in [&json, &told.text()] {
         for secret in ["lnbc", "macaroon", "payTo", "0x124A", ":null"] {
             assert!(!both.contains(secret), "{secret} in {both}");
@@ -43,7 +46,7 @@ async fn look(host: &Host, arguments: Value) -> Told {
 fn polite(world: &World, seller: &Seller) {
     assert_eq!(world.spent_msat(), 0);
     let hits: Vec<String> = seller.hits().iter().map(|h| format!("{} {}", h.method, h.uri)).collect();
-    assert!(hits.len() <= 7, "{hits:?}");
+    assert!(hits.len() <= 9, "{hits:?}");
     assert!(hits.iter().all(|h| !["PUT", "PATCH", "DELETE"].iter().any(|m| h.starts_with(m))), "{hits:?}");
 }
 
@@ -96,7 +99,7 @@ async fn the_podcast_host_is_described_in_spite_of_its_own_document() {
     assert!(told.say().contains("x-free-tier: true"), "{}", told.say());
     assert!(told.facts()["provider_unverified"].as_str().unwrap().contains("Pull That Up Jamie"));
     assert_eq!((fate(&told, "/api/openapi.json").as_str(), fate(&told, "/openapi.json").as_str()), ("read", "absent"));
-    assert!(told.facts()["sources"].as_array().unwrap().len() <= 5);
+    assert!(told.facts()["sources"].as_array().unwrap().len() <= 6);
     assert_eq!((world.spent_msat(), world.sandbox.jamie().challenges()), (0, 0), "a host is not asked for prices");
     let next = &told.facts()["next"];
     assert_eq!(next["tool"], "discover_api");
@@ -391,6 +394,63 @@ async fn no_order_of_a_seller_stands_in_a_call_that_is_proposed_or_in_a_method()
     polite(&world, &known);
 }
 
+/// Everything that a seller can make long, at once.
+#[tokio::test]
+async fn whatever_a_seller_says_an_endpoint_is_told_in_few_words() {
+    let world = World::new().await;
+    let host = world.host().await;
+    let node = world.node().clone();
+    for wide in ["x", "界", "\u{1f4b8}"] {
+        let node = node.clone();
+        let fields: serde_json::Map<String, Value> = (0..200)
+            .map(|n| {
+                (
+                    format!("{}{n}", "f".repeat(55)),
+                    json!({ "type": "string", "description": wide.repeat(80), "example": wide.repeat(80) }),
+                )
+            })
+            .collect();
+        let required: Vec<String> = fields.keys().cloned().collect();
+        let parameters: Vec<Value> = (0..64)
+            .map(|n| json!({ "name": format!("{}{n}", "q".repeat(55)), "in": "query", "required": true, "example": "v".repeat(32) }))
+            .collect();
+        let offers: Vec<Value> = (0..8).map(|n| json!({ "intent": "charge", "method": "m".repeat(24), "amount": format!("{n}"), "currency": "sat" })).collect();
+        let document = json!({ "openapi": "3.0.0", "info": { "title": wide.repeat(500), "description": wide.repeat(500) }, "paths": { "/w": { "post": {
+            "summary": wide.repeat(500), "parameters": parameters, "x-payment-info": { "offers": offers },
+            "requestBody": { "content": { "application/json": { "schema": { "type": "object", "properties": fields, "required": required } } } } } } } });
+        let seller = Seller::start(move |hit| match hit.uri.path() {
+            "/openapi.json" => Reply::ok(document.to_string()),
+            "/w" => {
+                let invoice = node.invoice(3_000, "w", 600).unwrap();
+                Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+            }
+            _ => Reply::status(404, ""),
+        })
+        .await;
+        let told = look(&host, json!({ "url": seller.url("/w") })).await;
+        assert_eq!(told.facts()["price"], "3 sat", "{}", told.text());
+        let endpoint = &told.facts()["endpoint"];
+        let left = endpoint["input"]["properties"].as_object().map_or(0, |p| p.len()) as u64;
+        assert!(
+            endpoint["input"]["more"].as_u64().unwrap() + left >= 200,
+            "what is not told is counted: {}",
+            told.text()
+        );
+        let long = format!("{}?a={}", seller.url("/w"), wide.repeat(600));
+        let told = look(&host, json!({ "url": long })).await;
+        assert_eq!(told.facts()["price"], "3 sat", "{}", told.text());
+        assert!(
+            told.facts()["next"]["tool"] == "fetch_paid" || told.say().contains("too long to be told"),
+            "{}",
+            told.text()
+        );
+        let longer = format!("{}?a={}", seller.url("/w"), "x".repeat(9_000));
+        let told = look(&host, json!({ "url": longer })).await;
+        assert_eq!(told.outcome(), "refused", "{}", told.text());
+        assert_eq!(world.spent_msat(), 0);
+    }
+}
+
 /// Takes every `*_unverified` field out, remembering the longest text in them.
 fn strip(value: &mut Value, longest: &mut usize) {
     fn measure(value: &Value, longest: &mut usize) {
@@ -566,6 +626,40 @@ async fn well_known_files_are_hints_where_there_is_no_description() {
     assert_eq!(rows(&told), ["GET /v1/rates 3 sat well_known"], "{}", told.text());
     assert_eq!(told.facts()["endpoints"][0]["summary_unverified"], "Rates now");
     polite(&world, &seller);
+}
+
+#[tokio::test]
+async fn each_well_known_file_that_is_seen_is_found_where_there_is_no_description() {
+    let world = World::new().await;
+    let host = world.host().await;
+    let x402 = r#"{"x402Version":2,"publisher":{"name":"Rates"},"items":[{"resource":"/v1/rates","description":"Rates","accepts":[
+        {"scheme":"exact","network":"eip155:8453","amount":"20000","asset":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"}],
+        "extensions":{"bazaar":{"info":{"input":{"type":"http","method":"POST"}}}}}]}"#;
+    let services =
+        r#"{"version":"0.3.0","name":"Rates","services":[{"endpoint":"/v1/rates","method":"POST","price_sats":3}]}"#;
+    for (path, named, body, row) in [
+        ("/.well-known/x402", false, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/x402.json", false, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/x402.json", true, x402, "POST /v1/rates 0.02 usd well_known"),
+        ("/.well-known/l402", false, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/l402-services", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/l402.json", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/.well-known/mpp", true, services, "POST /v1/rates 3 sat well_known"),
+        ("/services", false, services, "POST /v1/rates 3 sat well_known"),
+    ] {
+        let (at, body) = (path.to_owned(), body.to_owned());
+        let seller = Seller::start(move |hit| match hit.uri.path() {
+            "/llms.txt" if named => Reply::ok(format!("# Rates\n\nWhat is for sale stands in {at}.\n")),
+            path if path == at => Reply::ok(body.clone()),
+            _ => Reply::status(404, ""),
+        })
+        .await;
+        let told = look(&host, json!({ "url": seller.url("/") })).await;
+        assert_eq!(rows(&told), [row], "{path}: {}", told.text());
+        assert_eq!(fate(&told, path), "read", "{path}");
+        assert!(seller.hits().len() <= 8, "{path}: {}", seller.hits().len());
+        polite(&world, &seller);
+    }
 }
 
 #[tokio::test]

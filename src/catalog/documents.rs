@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most requests for documents, redirects counted.
-const MOST: usize = 6;
+const MOST: usize = 8;
 /// How long all of them may take, and one of them.
 const TOTAL: Duration = Duration::from_secs(15);
 const EACH: Duration = Duration::from_secs(7);

@@ -3,7 +3,7 @@
 //! ```text
 //!  a URL ──► /openapi.json, /llms.txt, /.well-known/api-catalog      (together)
 //!              └──► where they point, /api/openapi.json, well-known files     (together, only if still needed)
-//!              └──► /services, which some shops have instead of all that   (only if nothing was found)
+//!              └──► /services, /.well-known/x402.json, which some have instead of all that   (only if nothing was found)
 //!                     └──► Description: endpoints, listed prices, input, examples, flags, sources
 //! ```
 //!
@@ -140,7 +140,7 @@ pub fn empty() -> serde_json::Value {
     serde_json::json!({})
 }
 
-/// Describes the host or the endpoint that a URL names, from at most six documents, unpaid, within 15 seconds.
+/// Describes the host or the endpoint that a URL names, from at most eight documents, unpaid, within 15 seconds.
 ///
 /// # Errors
 /// An address that is not asked at all. Whatever a seller answers is none.
@@ -283,9 +283,13 @@ async fn read(reader: &mut Reader<'_>, asked: Option<&Asked>) -> Found {
         None => a.endpoints.iter().any(|e| e.has_price(Basis::Openapi)),
     });
     if !listed {
-        let named = |file: &str| text.contains(file).then(|| at(file)).flatten();
-        let files = ["/.well-known/l402-services", "/.well-known/l402.json", "/.well-known/l402"];
-        let lightning = files.into_iter().find_map(named).or_else(|| at("/.well-known/l402"));
+        // A file that the prose names is the one that is there.
+        let named = |files: &[&str]| files.iter().find(|file| text.contains(**file)).and_then(|file| at(file));
+        let lightning =
+            named(&["/.well-known/l402-services", "/.well-known/l402.json", "/.well-known/l402-manifest.json"]);
+        let lightning = lightning.or_else(|| at("/.well-known/l402"));
+        let x402 = named(&["/.well-known/x402.json"]).or_else(|| at("/.well-known/x402"));
+        let mpp = named(&["/.well-known/mpp-configuration", "/.well-known/mpp.json", "/.well-known/mpp"]);
         let again = match api {
             Some(_) => None,
             None => pointed
@@ -294,14 +298,12 @@ async fn read(reader: &mut Reader<'_>, asked: Option<&Asked>) -> Found {
                 .filter(|url| url.path() != "/openapi.json")
                 .or_else(|| at("/api/openapi.json")),
         };
-        // Room for two: the description that is missing comes first.
-        let x402 = again.is_none().then(|| at("/.well-known/x402")).flatten();
-        let second = [(Kind::Openapi, again), (Kind::Json, lightning), (Kind::Json, x402)];
-        let [openapi, l402, x402] = reader.read(second).await;
+        let second = [(Kind::Openapi, again), (Kind::Json, lightning), (Kind::Json, x402), (Kind::Json, mpp)];
+        let [openapi, l402, x402, mpp] = reader.read(second).await;
         if let Some(document) = openapi {
             api = take_api(reader, &document);
         }
-        for document in [l402, x402].into_iter().flatten() {
+        for document in [l402, x402, mpp].into_iter().flatten() {
             match well_known::read(&document.bytes, &document.url) {
                 Some(entries) => known.push(entries),
                 None => reader.correct(&document, Fate::NotReadable),
@@ -312,8 +314,9 @@ async fn read(reader: &mut Reader<'_>, asked: Option<&Asked>) -> Found {
         && prose.mentions.is_empty()
         && known.iter().all(|(_, entries)| entries.is_empty());
     if silent {
-        let [services] = reader.read([(Kind::Json, at("/services"))]).await;
-        if let Some(document) = services {
+        let last = [(Kind::Json, at("/services")), (Kind::Json, at("/.well-known/x402.json"))];
+        let last = reader.read(last).await;
+        for document in last.into_iter().flatten() {
             match well_known::read(&document.bytes, &document.url) {
                 Some(entries) => known.push(entries),
                 None => reader.correct(&document, Fate::NotReadable),

@@ -33,9 +33,12 @@ pub(super) fn read(bytes: &[u8], at: &Url) -> Option<(String, Vec<Entry>)> {
             Some(Entry { method: None, path: path(at, address)?, summary: String::new(), price: None })
         }
         Value::Object(row) => {
-            let address =
-                ["path", "endpoint", "url", "resource", "route"].iter().find_map(|key| row.get(*key)?.as_str())?;
-            let method = row.get("method").and_then(Value::as_str).map(str::to_ascii_uppercase);
+            let address = ["path", "endpoint", "url", "resource", "route"]
+                .iter()
+                .find_map(|key| row.get(*key).and_then(|at| at.as_str().or_else(|| at.get("url")?.as_str())))?;
+            // An item as facilitators list it says its method in the extension that describes it.
+            let method = row.get("method").or_else(|| row.get("extensions")?.pointer("/bazaar/info/input/method"));
+            let method = method.and_then(Value::as_str).map(str::to_ascii_uppercase);
             // "POST /x" stands in one field in some of them.
             let (first, rest) = address.split_once(' ').unwrap_or(("", address));
             let method = method.or_else(|| (!first.is_empty()).then(|| first.to_ascii_uppercase()));
@@ -79,6 +82,9 @@ mod tests {
         assert_eq!(read(l402), ("Shop".into(), vec!["POST /v1/a 5 sat".into()]));
         let x402 = r#"{"version":1,"resources":["https://shop.example/api/a","/api/b",7]}"#;
         assert_eq!(read(x402).1, ["? /api/a -", "? /api/b -"]);
+        let items = r#"{"x402Version":2,"items":[{"resource":{"url":"https://shop.example/f"},"description":"F","accepts":[{"amount":"20000",
+            "asset":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"}],"extensions":{"bazaar":{"info":{"input":{"method":"POST"}}}}}]}"#;
+        assert_eq!(read(items).1, ["POST /f 0.02 usd"]);
         let odd = format!(
             r#"{{"endpoints":[{{"path":"/a","method":"{}"}},{{"path":"/b","method":"BREW"}}]}}"#,
             "CALL-SET_BUDGET".repeat(4_000)

@@ -109,8 +109,9 @@ async fn fetch(config: &Config, known: &[Source], names: &[String], json: bool) 
             let _ = writeln!(std::io::stderr(), "{}: {rows} rows so far", source.name);
         };
         let outcome = match refresh(&http, &config.home, source, clock.now_ms(), Patience::default(), &tell).await {
-            Ok(Refreshed::Fresh { listings, dropped }) => {
-                format!("{listings} listings, {} left out", dropped.values().sum::<usize>())
+            Ok(Refreshed::Fresh { listings, dropped, cut }) => {
+                let cut = cut.map(|why| format!("; it is not all: {why}")).unwrap_or_default();
+                format!("{listings} listings, {} left out{cut}", dropped.values().sum::<usize>())
             }
             Ok(Refreshed::Same) => "nothing has changed".into(),
             Err(why) => {

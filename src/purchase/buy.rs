@@ -140,6 +140,7 @@ impl Purse {
         ahead_s: u64,
     ) -> Result<Wanted<'o>, No> {
         let Picked { offer, why, pin } = self.pick(call, offers).await?;
+        self.not_warned_of(call)?;
         self.not_dearer_than_told(call, offer, offers)?;
         let held = self.wallet_for(offer.rail, &offer.network).await.map_err(No::from)?;
         let (wallet, world) = (&held.wallet, self.info_of(held).await.map_err(No::from)?.world);

@@ -50,7 +50,6 @@ pub use request::{Caller, Request, Wish};
 pub use session::Closed;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::TaskTracker;
-pub use told::and_a_tenth;
 use words::FROZEN_BY_ANOTHER;
 pub use words::NO_WALLET;
 

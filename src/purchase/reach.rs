@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Purse;
-use crate::{protocol::Rail, wallet::Wallet};
+use crate::{evm::tempo::MAINNET, protocol::Rail, wallet::Wallet};
 
 /// The wallets' rails.
 #[derive(Clone, Default)]
@@ -27,12 +27,18 @@ impl Reach {
         if self.0.is_empty() {
             return Err("no wallet is set up".into());
         }
-        if (lightning && pays(Rail::LIGHTNING, "")) || (speaks("x402") && pays(Rail::EIP3009, network)) {
+        let signed = speaks("x402") || speaks("mpp");
+        let tempo = || {
+            let chain = if network == "tempo" { format!("eip155:{MAINNET}") } else { network.to_owned() };
+            speaks("mpp") && pays(Rail::TEMPO, &chain)
+        };
+        if (lightning && pays(Rail::LIGHTNING, "")) || (signed && pays(Rail::EIP3009, network)) || tempo() {
             return Ok(());
         }
         Err(match network {
             "" => "its catalogue does not say how it is paid".into(),
             "lightning" => "it takes Lightning, and no wallet here pays that".into(),
+            "tempo" => "it takes stablecoins on Tempo, and no wallet here pays that".into(),
             "eip155:8453" => "it takes USDC on Base, and no wallet here pays that".into(),
             other => format!("it takes {other}, and no wallet here pays that"),
         })

@@ -6,12 +6,9 @@ use std::{collections::HashMap, sync::Mutex};
 use url::Url;
 
 use super::{Caller, No, Purse, Request, fetch::Call, lock, session::price_of_a_call};
-use crate::{
-    money::{Amount, Currency},
-    protocol::Offer,
-};
+use crate::{money::Amount, protocol::Offer};
 
-/// How many origins and methods are remembered of one principal: what one looks up costs no other what it was told.
+/// How many origins are remembered of one principal.
 const MOST: usize = 2_000;
 
 /// A price and where it was read.
@@ -19,30 +16,33 @@ const MOST: usize = 2_000;
 pub(super) struct Price {
     amount: Amount,
     basis: String,
+    /// Empty where nobody said which: then it is that of every method.
+    method: String,
     template: Vec<String>,
 }
 
-/// The prices of each principal, by method and origin.
+/// The prices of each principal, by origin; and the origins that it was warned of, with the host that each looks like. What
+/// one looks up costs no other what it was told.
 #[derive(Default)]
-pub(super) struct Told(Mutex<HashMap<String, HashMap<String, Vec<Price>>>>);
-
-/// A price and a tenth, in whole units of what is written: whole satoshi, millionths of a dollar.
-pub fn and_a_tenth(price: Amount) -> Option<Amount> {
-    let step = if price.currency() == Currency::Sat { 1000 } else { 1 };
-    let most = price.atomic().checked_add((price.atomic() / 10).max(1))?.checked_next_multiple_of(step)?;
-    Amount::new(price.currency(), most)
+pub(super) struct Told {
+    prices: Mutex<HashMap<String, HashMap<String, Vec<Price>>>>,
+    warned: Mutex<HashMap<String, HashMap<String, String>>>,
 }
 
 /// What a price is kept under, and the parts of its path with `{}` for each value.
-fn cut(method: &str, url: &Url) -> (String, Vec<String>) {
+fn cut(url: &Url) -> (String, Vec<String>) {
     let part = |part: &str| {
         let value = part.starts_with(':') || (part.starts_with('{') && part.ends_with('}'));
         if value { "{}".to_owned() } else { part.to_owned() }
     };
     let path = url.path().replace("%7B", "{").replace("%7D", "}");
     let parts = path.trim_end_matches('/').split('/').map(part).collect();
-    let (origin, method) = (url.origin().ascii_serialization(), method.to_ascii_uppercase());
-    (format!("{method} {origin}"), parts)
+    (url.origin().ascii_serialization(), parts)
+}
+
+/// Whether what is said of one method holds for another.
+fn covers(one: &str, other: &str) -> bool {
+    one.is_empty() || other.is_empty() || one.eq_ignore_ascii_case(other)
 }
 
 fn fits(template: &[String], parts: &[String]) -> bool {
@@ -51,27 +51,42 @@ fn fits(template: &[String], parts: &[String]) -> bool {
 
 impl Told {
     fn remember(&self, principal: &str, method: &str, url: &Url, amount: Amount, basis: &str) {
-        let (key, template) = cut(method, url);
-        let mut all = lock(&self.0);
+        let (key, template) = cut(url);
+        let mut all = lock(&self.prices);
         let told = all.entry(principal.to_owned()).or_default();
         if told.len() >= MOST {
             told.clear();
         }
         let prices = told.entry(key).or_default();
-        prices.retain(|p| p.template != template || p.amount.currency() != amount.currency());
-        if prices.len() < MOST / 10 {
-            prices.push(Price { amount, basis: basis.to_owned(), template });
+        let currency = amount.currency();
+        prices.retain(|p| p.template != template || p.amount.currency() != currency || !covers(&p.method, method));
+        if prices.len() >= MOST / 10 {
+            prices.remove(0);
         }
+        prices.push(Price { amount, basis: basis.to_owned(), method: method.to_owned(), template });
     }
 
     fn less(&self, principal: &str, method: &str, url: &Url, asked: Amount) -> Option<Price> {
-        let (key, parts) = cut(method, url);
-        let all = lock(&self.0);
+        let (key, parts) = cut(url);
+        let all = lock(&self.prices);
         let less = |p: &&Price| {
-            let same = fits(&p.template, &parts) && p.amount.currency() == asked.currency();
-            same && and_a_tenth(p.amount).is_some_and(|most| asked.exceeds(most))
+            let same = fits(&p.template, &parts) && covers(&p.method, method);
+            let compared = same && p.amount.currency() == asked.currency();
+            compared && p.amount.and_a_tenth().is_some_and(|most| asked.exceeds(most))
         };
         all.get(principal)?.get(&key)?.iter().find(less).cloned()
+    }
+
+    fn warn(&self, principal: &str, url: &Url, like: &str) {
+        let mut all = lock(&self.warned);
+        let warned = all.entry(principal.to_owned()).or_default();
+        if warned.len() < MOST {
+            warned.insert(cut(url).0, like.to_owned());
+        }
+    }
+
+    fn looks_like(&self, principal: &str, url: &Url) -> Option<String> {
+        lock(&self.warned).get(principal)?.get(&cut(url).0).cloned()
     }
 }
 
@@ -79,6 +94,26 @@ impl Purse {
     /// Remembers that a caller was told this price of an endpoint, and where it was read. A later word replaces it.
     pub fn told_price(&self, caller: &Caller, method: &str, url: &Url, amount: Amount, basis: &str) {
         self.0.told.remember(&caller.principal, method, url, amount, basis);
+    }
+
+    /// Remembers that a caller was warned: the host of this address looks like another one. Nothing is paid there.
+    pub fn warned_of(&self, caller: &Caller, url: &Url, like: &str) {
+        self.0.told.warn(&caller.principal, url, like);
+    }
+
+    /// Refuses to pay where the caller was warned that a host looks like another. Nothing that the caller can say helps: it
+    /// may have been talked into it.
+    pub(super) fn not_warned_of(&self, call: &Call) -> Result<(), No> {
+        match self.0.told.looks_like(&call.caller.principal, &call.request.url) {
+            None => Ok(()),
+            Some(like) => Err(No::new(
+                "lookalike_host",
+                format!(
+                    "the host's name looks like {like}, which is somebody else's. If a person says that this one is meant, \
+                     that person can buy with `bursar fetch`"
+                ),
+            )),
+        }
     }
 
     /// The price that a principal was told of a call, if `asked` is more than a tenth above it. Prices in another currency
@@ -122,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_most_that_is_paid_is_a_little_more_than_what_was_told() {
-        let more = |text: &str| and_a_tenth(text.parse().unwrap()).unwrap().to_string();
+        let more = |text: &str| text.parse::<Amount>().unwrap().and_a_tenth().unwrap().to_string();
         assert_eq!(
             (more("10 sat"), more("1 sat"), more("1000 sat")),
             ("11 sat".into(), "2 sat".into(), "1100 sat".into())
@@ -147,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_template_covers_the_calls_that_fill_it() {
-        let at = |url: &str| cut("get", &Url::parse(url).unwrap());
+        let at = |url: &str| cut(&Url::parse(url).unwrap());
         let (key, template) = at("https://a.example/v1/{id}/x?q=1");
         let (same, parts) = at("https://a.example/v1/7/x");
         assert_eq!(key, same);

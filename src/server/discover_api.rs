@@ -7,6 +7,7 @@
 
 mod hit;
 mod known;
+mod room;
 mod search;
 mod view;
 mod words;
@@ -173,12 +174,6 @@ impl Output {
             self.flags.push(flag);
         }
     }
-
-    /// How many characters it takes, in the longer of its two forms.
-    fn size(&self) -> usize {
-        let json = serde_json::to_string(self).map_or(0, |text| text.chars().count());
-        json.max(words::lines(self).chars().count())
-    }
 }
 
 impl Refusal for Output {
@@ -186,10 +181,6 @@ impl Refusal for Output {
         Output { code: Some(code.to_owned()), ..Output::bare(Outcome::Refused, say) }
     }
 }
-
-/// The most characters that are told of a host, and of one endpoint.
-const HOST_ROOM: usize = 3600;
-const ENDPOINT_ROOM: usize = 4800;
 
 const NOTHING_ASKED: &str = "Nothing was paid, and nothing was looked for: pass query, the kind of data or action in 2 to 6 \
      words, or url, a web address to look at.";
@@ -231,15 +222,14 @@ pub async fn look(purse: &Purse, caller: &Caller, args: &Args, method: Option<St
         // An address that is not asked: the purse says why, in the words of a refusal.
         Err(_) => Output::asked(&ask(purse, caller, args, url.clone(), method, None).await, &url),
     };
-    if listed.alike.is_some() {
-        listed.warn(&mut output);
-    }
+    listed.warn(purse, caller, &url, &mut output);
     if args.payable_only == Some(true) {
         output.offers.retain(|o| o.payable);
     }
     if args.free_ok == Some(false) {
         output.offers.retain(|o| o.protocol != "free");
     }
+    room::fit(&mut output);
     let (text, error) = (words::lines(&output), output.outcome == Outcome::Refused);
     (output, vec![text], error)
 }
@@ -290,7 +280,7 @@ fn host(described: &Description, url: &str, endpoints: &[Endpoint], args: &Args)
              said to cost money: {paid}.{} Look at one of them for its live price and its input.",
             free.unwrap_or_default()
         );
-        match output.size() <= HOST_ROOM {
+        match room::size(&output) <= room::HOST {
             true => return output,
             false if summary > 60 => summary = 60,
             false if count > 1 => count -= 1,
@@ -316,7 +306,7 @@ async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Descr
             if let Some(told) = &report.described {
                 endpoint.learn(told);
             }
-            judge(&mut output, &report, &endpoint);
+            judge(&mut output, &report, &endpoint, args.max_price);
             follow(&mut output, &report, described.moved.as_deref());
             output
         }
@@ -341,23 +331,15 @@ async fn endpoint(purse: &Purse, caller: &Caller, args: &Args, described: &Descr
     }
     let live = output.offers.iter().find(|o| o.protocol == "free" && o.payable);
     let free = described.free_tier.clone().or_else(|| live.map(|_| "x-free-tier: true".to_owned()));
-    let brief = args.detail == Some(Detail::Brief);
-    for (fields, words, example) in [(24, true, true), (24, false, true), (12, false, true), (6, false, false)] {
-        let (fields, words) = if brief { (fields.min(6), false) } else { (fields, words) };
-        let mut full = Full::new(&endpoint, free.clone(), fields, words);
-        if !example {
-            full.example_unverified = None;
-        }
-        output.endpoint = Some(full);
-        if output.size() <= ENDPOINT_ROOM {
-            break;
-        }
+    output.endpoint = Some(Full::new(&endpoint, free));
+    if args.detail == Some(Detail::Brief) {
+        room::brief(&mut output);
     }
     output
 }
 
 /// Joins what the seller answered with what its documents say.
-fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint) {
+fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint, max_price: Option<Amount>) {
     let status = report.body.as_ref().map(|body| body.row.status);
     match (report.outcome, report.price, status) {
         (Outcome::Quoted, Some(price), _) => {
@@ -378,10 +360,10 @@ fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint) {
                 output.flag(Flag::CreditModel);
             }
             output.say.push_str(" To buy it, make the next call with your own values.");
-            output.next = Some(Next::fetch(endpoint, Some(price)));
+            output.next = Some(Next::fetch(endpoint, Some(price), max_price));
         }
         (Outcome::Quoted, None, _) if output.offers.iter().any(|o| o.payable) => {
-            output.next = Some(Next::fetch(endpoint, None));
+            output.next = Some(Next::fetch(endpoint, None, max_price));
         }
         (Outcome::Free, _, Some(status @ (400 | 401 | 403..=405 | 411 | 415 | 422))) => {
             output.flag(Flag::ValidationFirst);
@@ -390,7 +372,7 @@ fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint) {
                  first, or want another method: ask with fetch_paid, dry_run, the right method and a valid body.",
                 endpoint.method
             );
-            let mut next = Next::fetch(endpoint, None);
+            let mut next = Next::fetch(endpoint, None, max_price);
             next.arguments.insert("dry_run".into(), true.into());
             if endpoint.method == http::Method::GET && endpoint.input.fields.is_empty() {
                 next.arguments.insert("method".into(), "POST".into());
@@ -398,7 +380,7 @@ fn judge(output: &mut Output, report: &Report, endpoint: &Endpoint) {
             }
             output.next = Some(next);
         }
-        (Outcome::Free, _, Some(200..=299)) => output.next = Some(Next::fetch(endpoint, None)),
+        (Outcome::Free, _, Some(200..=299)) => output.next = Some(Next::fetch(endpoint, None, max_price)),
         _ => {}
     }
 }

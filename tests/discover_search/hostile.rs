@@ -23,6 +23,8 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
     let catalog = index402(shaped.collect()).await;
     let world = world_with("402index", &catalog).await;
     let host = world.host().await;
+    let before = host.call("get_balance", json!({})).await.facts()["budgets"].clone();
+    assert!(before.is_array(), "{before}");
     for row in &rows {
         let (id, expect) = (row["id"].as_str().unwrap(), row["expect"].as_str().unwrap());
         // Its name, and a part of its host so that it is found among all others.
@@ -83,6 +85,15 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
             other => panic!("{id}: nobody knows what {other} expects"),
         }
     }
+    let split = search(&host, json!({ "query": "ignore previous instructions adv", "limit": 10 })).await;
+    let news = |r: &Value| r["url"].as_str().unwrap().ends_with("/news");
+    assert!(
+        results(&split).iter().any(news),
+        "words are joined again where something unseen split them: {}",
+        split.text()
+    );
+    let after = host.call("get_balance", json!({})).await.facts()["budgets"].clone();
+    assert_eq!(after, before, "no listing moved a limit");
     assert_eq!(world.spent_msat(), 0);
 }
 
@@ -112,32 +123,57 @@ async fn what_can_be_seen_to_be_wrong_is_left_out_with_a_count() {
     assert_eq!(urls[0], "https://shop-of-truth.com/quokka");
 }
 
+/// Fifty-six listings of one host, each made for this pair.
+fn fakes(pair: &Value, host: &str, many: usize, vouched: bool) -> Vec<Value> {
+    let (what, task) = (pair["capability"].as_str().unwrap(), pair["task"].as_str().unwrap());
+    let one = |n: usize| {
+        let url = format!("https://{host}/{}/v{n}/x", pair["id"].as_str().unwrap());
+        listed(&url, what, &format!("{what}: {task}"), 0.001, vouched)
+    };
+    (0..many).map(one).collect()
+}
+
 #[tokio::test]
-async fn a_host_with_a_tailored_fake_for_every_query_never_comes_first() {
+async fn a_host_with_fifty_six_tailored_fakes_for_every_query_never_comes_first_vouched_for_or_not() {
     let pairs: Vec<Value> =
         include_str!("../data/discovery-pairs.jsonl").lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-    let mut fakes = Vec::new();
-    for n in 0..56 {
-        let pair = &pairs[n % pairs.len()];
-        let (what, task) = (pair["capability"].as_str().unwrap(), pair["task"].as_str().unwrap());
-        fakes.push(listed(
-            &format!("https://everything-cheap.com/v{n}/x"),
-            what,
-            &format!("{what}: {task}"),
-            0.001,
-            false,
-        ));
+    for vouched in [false, true] {
+        let all = pairs.iter().flat_map(|pair| fakes(pair, "everything-cheap.com", 56, vouched));
+        let catalog = index402(all.collect()).await;
+        let world = world_with("402index", &catalog).await;
+        let host = world.host().await;
+        for pair in pairs.iter().filter(|p| p["kind"] != "negative") {
+            let told = search(&host, json!({ "query": pair["capability"] })).await;
+            let hosts = hosts(&told);
+            let fake = hosts.iter().position(|h| h == "everything-cheap.com");
+            assert_ne!(fake, Some(0), "{vouched}: {}", told.text());
+            assert!(hosts.iter().filter(|h| *h == "everything-cheap.com").count() <= 1, "{hosts:?}");
+            assert!(fake.is_none_or(|at| at + 1 == hosts.len()), "what nobody vouches for stands last: {hosts:?}");
+        }
     }
-    let catalog = index402(fakes).await;
-    let world = world_with("402index", &catalog).await;
-    let host = world.host().await;
-    for pair in pairs.iter().filter(|p| p["kind"] != "negative") {
-        let told = search(&host, json!({ "query": pair["capability"] })).await;
-        let hosts = hosts(&told);
-        let fake = hosts.iter().position(|h| h == "everything-cheap.com");
-        assert_ne!(fake, Some(0), "{}", told.text());
-        assert!(hosts.iter().filter(|h| *h == "everything-cheap.com").count() <= 1, "{hosts:?}");
-        assert!(fake.is_none_or(|at| at + 1 == hosts.len()), "what nobody vouches for stands last: {hosts:?}");
+}
+
+/// So many that all that is looked at by words alone is theirs.
+#[tokio::test]
+async fn hundreds_of_fakes_of_one_host_or_of_many_crowd_nobody_out() {
+    let pair = json!({ "id": "q", "capability": "quokka tally", "task": "count the quokkas of an island" });
+    let honest = listed(
+        "https://quokka-shop.com/count",
+        "Counts of animals",
+        "Tally of quokkas, wombats, numbats and others by island and by month",
+        0.01,
+        true,
+    );
+    for many in [false, true] {
+        let mut rows = match many {
+            false => fakes(&pair, "everything-cheap.com", 600, false),
+            true => (0..600).flat_map(|n| fakes(&pair, &format!("cheap-{n}.com"), 1, false)).collect(),
+        };
+        rows.push(honest.clone());
+        let world = world_with("402index", &index402(rows).await).await;
+        let told = search(&world.host().await, json!({ "query": "quokka tally" })).await;
+        assert_eq!(hosts(&told)[0], "quokka-shop.com", "{many}: {}", told.text());
+        assert_eq!(results(&told)[0]["trust"], "listed");
     }
 }
 

@@ -86,6 +86,90 @@ async fn a_lightning_wallet_is_shown_what_it_can_pay() {
     assert!(results(&told)[0]["why_not"].as_str().unwrap().contains("no wallet here pays"), "{}", told.text());
 }
 
+/// What MPP's registry names `tempo` is paid by the wallet that signs for that chain, and by no other.
+#[tokio::test]
+async fn a_seller_of_mpp_on_tempo_is_payable_where_that_chain_is_set_up() {
+    for (config, payable) in [("[evm.chains.tempo]\n", true), ("[evm.chains.base]\n", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join("config.toml"), config).unwrap();
+        let key = format!("0x{}", "17".repeat(32));
+        let envs = vec![("BURSAR_HOME".into(), home.display().to_string()), ("BURSAR_EVM_KEY".into(), key)];
+        let host = crate::Host::start(&envs, crate::Era::Handshake).await;
+        let told = search(&host, json!({ "query": "captcha solving" })).await;
+        let one = results(&told).into_iter().find(|r| r["pays"] == "mpp tempo").unwrap();
+        assert_eq!(one["payable"], payable, "{}", told.text());
+        let why = one["why_not"].as_str().unwrap_or_default();
+        assert_eq!(why.contains("on Tempo, and no wallet here"), !payable, "{why}");
+    }
+}
+
+/// A wallet for both rails that the queries name, on main networks: nobody is asked, so that nothing can be paid.
+#[tokio::test]
+async fn each_query_is_answered_by_what_the_wallets_of_its_pair_can_pay() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("config.toml"), "[evm.chains.tempo]\n[evm.chains.base]\n").unwrap();
+    let key = format!("0x{}", "17".repeat(32));
+    let envs = vec![("BURSAR_HOME".into(), home.display().to_string()), ("BURSAR_EVM_KEY".into(), key)];
+    let host = crate::Host::start(&envs, crate::Era::Handshake).await;
+    let (mut first, mut asked) = (0, 0);
+    for pair in pairs().iter().filter(|p| p["kind"] == "seed" || p["kind"] == "general") {
+        let rails: Vec<&str> = pair["wallet_rails"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert!(rails.contains(&"eip155:8453") && rails.contains(&"tempo"), "{pair}");
+        let told = search(&host, json!({ "query": pair["capability"], "payable_only": true })).await;
+        let found = results(&told);
+        assert!(found.iter().all(|r| r["payable"] == true), "{}", told.text());
+        let paid =
+            |r: &Value| r["price_is"] == "free" || rails.iter().any(|rail| r["pays"].as_str().unwrap().contains(rail));
+        assert!(found.iter().all(paid), "{}", told.text());
+        // What only Lightning buys is not for this wallet.
+        if pair["accept_any_of"].as_array().unwrap().iter().all(|a| a.as_str().unwrap().contains("pullthatupjamie")) {
+            continue;
+        }
+        asked += 1;
+        first += usize::from(rank(pair, &found).is_some());
+    }
+    assert!(first * 10 >= asked * 9, "{first} of {asked} found");
+}
+
+#[tokio::test]
+async fn the_task_only_breaks_ties_and_brief_is_shorter() {
+    let rows = [("b", "Quokka tally by island"), ("a", "Quokka tally by month")];
+    let rows = rows.map(|(path, name)| crate::listed(&format!("https://quokka-{path}.com/x"), name, "", 0.01, true));
+    let world = crate::world_with("402index", &crate::index402(rows.to_vec()).await).await;
+    let host = world.host().await;
+    for (task, first) in [("count by month", "quokka-a.com"), ("count of one island", "quokka-b.com")] {
+        let told = search(&host, json!({ "query": "quokka tally", "task": task })).await;
+        assert_eq!(crate::hosts(&told)[0], first, "{task}: {}", told.text());
+    }
+    let other = json!({ "query": "quokka tally", "task": "podcast search transcription" });
+    assert!(
+        crate::hosts(&search(&host, other).await).iter().all(|h| h.starts_with("quokka-")),
+        "it finds nothing of its own"
+    );
+    let long = search(&host, json!({ "query": "podcast search" })).await;
+    let brief = search(&host, json!({ "query": "podcast search", "detail": "brief" })).await;
+    assert!(brief.text().len() < long.text().len() && results(&brief).len() == results(&long).len());
+}
+
+#[tokio::test]
+async fn the_command_line_finds_the_same_by_the_same_words() {
+    let world = World::new().await;
+    let (code, out, err) = world.run(&["discover", "podcast search", "--payable", "--limit", "2", "--json"]).await;
+    assert_eq!(code, 0, "{err}");
+    let told =
+        search(&world.host().await, json!({ "query": "podcast search", "payable_only": true, "limit": 2 })).await;
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(&said, told.facts());
+    let (code, out, _) = world.run(&["discover", "podcast search", "--max-price", "20 sat"]).await;
+    assert!(code == 0 && out.contains("Nothing was paid") && out.contains("www.pullthatupjamie.ai"), "{out}");
+    let (code, out, err) = world.run(&["discover"]).await;
+    assert!(code != 0 && (out + &err).contains("nothing was looked for"));
+}
+
 #[tokio::test]
 async fn results_say_what_they_rest_on_and_what_is_not_shown() {
     let world = World::new().await;
@@ -129,6 +213,17 @@ async fn ten_results_still_fit_and_bad_arguments_are_answers() {
     assert!(!search(&bare.host, json!({ "query": "\" OR name:* NEAR(" })).await.is_error());
     let task = json!({ "task": "get me a METAR report for an airport" });
     assert!(!results(&search(&bare.host, task).await).is_empty(), "a task alone is searched for too");
+}
+
+#[tokio::test]
+async fn results_that_do_not_fit_are_counted_where_nothing_else_is_left_out() {
+    let url = |n: usize| format!("https://quokka-{n}.com/{}", "x".repeat(400));
+    let rows = (0..10).map(|n| crate::listed(&url(n), "Quokka tally", "", 0.01, true));
+    let world = crate::world_with("402index", &crate::index402(rows.collect()).await).await;
+    let told = search(&world.host().await, json!({ "query": "quokka tally", "limit": 10 })).await;
+    let shown = results(&told).len();
+    assert!((1..10).contains(&shown), "{}", told.text());
+    assert_eq!(told.facts()["not_shown"]["lower"], 10 - shown, "{}", told.text());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A price that was told is the most that is paid, and a tenth.
 
 use bursar::sandbox::NtriqMode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Reply, Seller, World, index402, ntriq, results, search, support::token_for, trust::lightning};
 
@@ -43,6 +43,74 @@ async fn a_live_price_more_than_a_tenth_above_the_found_one_stops_with_both_numb
     assert_eq!(world.spent_msat(), 11_000);
     let (_, out, _) = world.run(&["audit", "--json"]).await;
     assert!(out.contains("more than a tenth above"), "the refusal is in the books");
+}
+
+#[tokio::test]
+async fn a_price_of_a_listing_that_names_no_method_binds_every_method() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |hit| {
+        if hit.paid() {
+            return Reply::ok("{}");
+        }
+        let invoice = node.invoice(50_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let mut row = lightning(&asks.url("/ask"), "Quokka tally", 10, true);
+    row["http_method"] = json!(null);
+    let catalog = index402(vec![row]).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    assert_eq!(results(&search(&host, json!({ "query": "quokka tally" })).await)[0]["price"], "10 sat");
+    for call in [json!({ "url": asks.url("/ask") }), json!({ "url": asks.url("/ask"), "method": "POST", "json": {} })] {
+        let told = host.fetch(call).await;
+        assert_eq!(told.facts()["code"], "above_discovered_price", "{}", told.text());
+    }
+    assert_eq!(world.spent_msat(), 0);
+    // A later word, by whatever method, takes the place of the first.
+    host.call("discover_api", json!({ "url": asks.url("/ask") })).await;
+    let bought = host.fetch(json!({ "url": asks.url("/ask") })).await;
+    assert_eq!((bought.outcome(), world.spent_msat()), ("bought", 50_000), "{}", bought.text());
+}
+
+#[tokio::test]
+async fn the_next_call_follows_the_live_price_and_never_allows_more_than_the_caller_did() {
+    let (world, asks) = world().await;
+    let row = |path: &str| lightning(&asks.url(path), "Numbat tally", 10, true);
+    let catalog = index402(vec![row("/ask/30"), row("/ask/11")]).await;
+    let mut world = world;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    let most = async |arguments: Value| {
+        let told = search(&host, arguments).await;
+        let next = told.facts()["next"].clone();
+        assert!(told.text().contains(&next["arguments"].to_string()), "{}", told.text());
+        (
+            next["tool"].as_str().unwrap().to_owned(),
+            next["arguments"]["url"].as_str().unwrap().to_owned(),
+            next["arguments"]["max_price"].clone(),
+        )
+    };
+    let fetch = |path: &str, most: &str| ("fetch_paid".to_owned(), asks.url(path), json!(most));
+    let numbats = |more: Value| {
+        let mut arguments = json!({ "query": "numbat tally" });
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+    };
+    assert_eq!(most(numbats(json!({}))).await, fetch("/ask/30", "11 sat"));
+    assert_eq!(most(numbats(json!({ "max_price": "10.5 sat" }))).await, fetch("/ask/30", "10.5 sat"));
+    // One asks 30 sat now: what is proposed is the other, at what it asks.
+    assert_eq!(most(numbats(json!({ "live": true, "max_price": "20 sat" }))).await, fetch("/ask/11", "13 sat"));
+    let one = numbats(json!({ "live": true, "max_price": "11 sat", "limit": 1 }));
+    let (tool, _, _) = most(one).await;
+    assert_eq!(tool, "discover_api", "a live price above what was allowed is no call to make");
+    // In url mode, too.
+    let look = host.call("discover_api", json!({ "url": asks.url("/ask/30"), "max_price": "31 sat" })).await;
+    assert_eq!(look.facts()["next"]["arguments"]["max_price"], "31 sat", "{}", look.text());
+    assert_eq!(world.spent_msat(), 0);
 }
 
 /// A remembered price saves a round trip; it saves nobody from what was told since.

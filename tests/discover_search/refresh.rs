@@ -106,58 +106,129 @@ async fn the_registry_of_mpp_says_its_decimals_and_is_trusted_more() {
 }
 
 #[tokio::test]
-async fn pages_are_asked_for_one_after_the_other_and_an_unchanged_list_is_not_fetched_again() {
-    let rows: Vec<Value> =
+async fn pages_are_asked_for_one_after_the_other_and_lightning_first() {
+    let mut rows: Vec<Value> =
         (0..450).map(|n| listed(&format!("https://quokka-{n}.com/x"), "Quokka tally", "", 0.01, true)).collect();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (count, known) = (asked.clone(), rows.clone());
-    let catalog = Seller::start(move |hit| {
-        if hit.headers.get("if-none-match").is_some_and(|v| v == "\"v1\"") {
-            return Reply::status(304, "");
-        }
-        count.fetch_add(1, Ordering::SeqCst);
-        let offset = hit.uri.query().unwrap().split("offset=").nth(1).unwrap().parse().unwrap();
-        let page: Vec<&Value> = known.iter().skip(offset).take(200).collect();
-        Reply::ok(json!({ "services": page, "total": known.len() }).to_string()).header("etag", "\"v1\"")
-    })
-    .await;
+    rows.push(crate::trust::lightning("https://quokka-sats.com/x", "Quokka tally", 3, true));
+    rows[450]["last_checked"] = json!("2026-04-24 16:25:13");
+    rows[0]["last_checked"] = json!("9999-01-01 00:00:00");
+    let catalog = index402(rows).await;
     let world = world_with("402index", &catalog).await;
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let asked: Vec<String> = catalog.hits().iter().map(|h| h.uri.query().unwrap().to_owned()).collect();
+    let all = ["limit=200&offset=0", "limit=200&offset=200", "limit=200&offset=400"];
+    assert_eq!(asked[0], "protocol=L402&limit=200&offset=0");
+    assert_eq!(asked[1..], all);
     for hit in catalog.hits() {
         assert!(!hit.headers.contains_key("authorization") && !hit.headers.contains_key("cookie"), "no key, no cookie");
     }
-    let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
-    assert!(code == 0 && err.contains("nothing has changed"), "{err}");
-    assert_eq!((asked.load(Ordering::SeqCst), catalog.hits().len()), (3, 4));
     let (_, out, _) = world.run(&["catalog", "status", "--json"]).await;
     let status: Value = serde_json::from_str(&out).unwrap();
     let part = status["parts"].as_array().unwrap().iter().find(|p| p["catalog"] == "402index").unwrap();
-    assert_eq!(part["entries"], 450);
+    assert_eq!(part["entries"], 451, "what comes twice counts once");
+    // A page of several may stay while another changes: all are asked for again.
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    assert_eq!(catalog.hits().len(), 8);
+    assert!(catalog.hits().iter().all(|h| !h.headers.contains_key("if-none-match")));
+    let told = search(&world.host().await, json!({ "query": "quokka tally", "limit": 10 })).await;
+    let as_of = |host: &str| {
+        let one = results(&told).into_iter().find(|r| r["url"].as_str().unwrap().contains(host));
+        one.map(|r| r["as_of"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(as_of("quokka-sats").as_deref(), Some("2026-04-24"), "{}", told.text());
+    assert_ne!(as_of("quokka-0.com").as_deref(), Some("9999-01-01"), "no fact is of a day to come");
+}
+
+#[tokio::test]
+async fn a_list_of_one_page_that_has_not_changed_is_not_fetched_again() {
+    let mut fact = item("https://quokka-shop.com/x", "Quokka photographs", "10000", 9);
+    fact["lastUpdated"] = json!("2026-08-01T00:00:00Z");
+    let list = json!({ "items": [fact], "pagination": { "total": 1 } }).to_string();
+    let catalog = Seller::start(move |hit| match hit.headers.get("if-none-match") {
+        Some(tag) if tag == "\"v1\"" => Reply::status(304, ""),
+        _ => Reply::ok(list.clone()).header("etag", "\"v1\""),
+    })
+    .await;
+    let world = world_with("cdp", &catalog).await;
+    let (code, _, err) = world.run(&["catalog", "refresh", "cdp"]).await;
+    assert!(code == 0 && err.contains("nothing has changed"), "{err}");
+    assert_eq!(catalog.hits().len(), 2);
+    let told = search(&world.host().await, json!({ "query": "quokka photographs" })).await;
+    assert_eq!(results(&told)[0]["as_of"], "2026-08-01", "the day of the fact: {}", told.text());
+}
+
+#[tokio::test]
+async fn what_came_before_our_own_bounds_is_kept_and_said_to_be_a_part() {
+    // A server that gives one row a page, whatever is asked for.
+    let catalog = Seller::start(|hit| {
+        let query = hit.uri.query().unwrap();
+        let offset: usize = query.split("offset=").nth(1).unwrap().parse().unwrap();
+        let row = item(&format!("https://quokka-{offset}.com/x"), "Quokka photographs", "10000", 9);
+        Reply::ok(json!({ "items": [row], "pagination": { "total": 5_000 } }).to_string())
+    })
+    .await;
+    let world = World::new().await;
+    let patience = bursar::catalog::refresh::Patience { pause: std::time::Duration::ZERO, ..Default::default() };
+    let mut config = bursar::config::Config::load_from(world.home()).unwrap();
+    config.http.allow_loopback = true;
+    let http = bursar::http::Client::new(config.http);
+    let source = bursar::catalog::refresh::Source { name: "cdp".into(), url: catalog.url("/list") };
+    let done = bursar::catalog::refresh::refresh(&http, &world.home(), &source, 0, patience, &|_| ()).await.unwrap();
+    let bursar::catalog::refresh::Refreshed::Fresh { listings, cut, .. } = done else { panic!("{done:?}") };
+    assert_eq!((listings, cut.as_deref()), (60, Some("it has more than 60 pages")));
+    let told = search(&world.host().await, json!({ "query": "quokka photographs" })).await;
+    assert!(hosts(&told).iter().all(|h| h.starts_with("quokka-")), "{}", told.text());
+}
+
+/// The four kinds of lists.
+const NAMES: [&str; 4] = ["402index", "cdp", "bazaar", "mpp"];
+
+/// A list with this one seller in it, in the shape of each.
+fn good(name: &str) -> String {
+    let one = match name {
+        "402index" => {
+            json!({ "services": [listed("https://quokka-shop.com/x", "Quokka tally", "", 0.01, true)], "total": 1 })
+        }
+        "mpp" => json!({ "services": [{ "name": "Quokkas", "serviceUrl": "https://quokka-shop.com", "endpoints": [
+            { "method": "POST", "path": "/x", "description": "Quokka tally", "payment": null }] }] }),
+        _ => {
+            json!({ "items": [item("https://quokka-shop.com/x", "Quokka tally", "10000", 9)], "pagination": { "total": 1 } })
+        }
+    };
+    one.to_string()
+}
+
+async fn world_of(name: &str) -> World {
+    let list = good(name);
+    world_with(name, &Seller::start(move |_| Reply::ok(list.clone())).await).await
 }
 
 #[tokio::test]
 async fn whatever_a_source_answers_the_last_good_list_stays_and_searches_go_on() {
-    let broken: [(&str, Reply, &str); 8] = [
+    let empty = r#"{"services":[],"items":[],"total":0}"#;
+    let broken: [(&str, Reply, &str); 9] = [
         ("html", Reply::ok("<!doctype html><title>Welcome</title>").header("content-type", "text/html"), "web page"),
         ("half", Reply::ok(r#"{"services":[{"name":"#), "not a catalogue"),
         ("other", Reply::ok(r#"{"hello":"world"}"#), "not a catalogue"),
-        ("empty", Reply::ok(r#"{"services":[],"total":0}"#), "can be listed"),
+        ("list", Reply::ok("[1,2]"), "not a catalogue"),
+        ("empty", Reply::ok(empty), "can be listed"),
         ("later", Reply::status(429, "{}").header("retry-after", "3600"), "left alone"),
         ("paid", Reply::status(402, "{}"), "wants payment"),
         ("gone", Reply::status(500, "oops"), "HTTP 500"),
         ("away", Reply::status(302, "").header("location", "https://elsewhere.example/"), "HTTP 302"),
     ];
-    let good = index402(vec![listed("https://quokka-shop.com/x", "Quokka tally", "", 0.01, true)]).await;
-    let mut world = world_with("402index", &good).await;
-    for (what, reply, why) in broken {
-        let bad = Seller::start(move |_| reply.clone()).await;
-        world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", bad.url("/list")));
-        let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
-        assert!(code != 0 && err.contains(why) && err.contains("what is kept stays"), "{what}: {err}");
-        assert!(bad.hits().len() <= 3, "{what}: nobody is asked again and again");
+    for name in NAMES {
+        let mut world = world_of(name).await;
+        for (what, reply, why) in &broken {
+            let reply = reply.clone();
+            let bad = Seller::start(move |_| reply.clone()).await;
+            world.set_config(&format!("[catalog.sources]\n{name:?} = {:?}\n", bad.url("/list")));
+            let (code, _, err) = world.run(&["catalog", "refresh", name]).await;
+            assert!(code != 0 && err.contains(why) && err.contains("what is kept stays"), "{name} {what}: {err}");
+            assert!(bad.hits().len() <= 2, "{name} {what}: nobody is asked again and again");
+        }
+        let told = search(&world.host().await, json!({ "query": "quokka tally" })).await;
+        assert_eq!(hosts(&told), ["quokka-shop.com"], "{name}");
     }
-    let told = search(&world.host().await, json!({ "query": "quokka tally" })).await;
-    assert_eq!(hosts(&told), ["quokka-shop.com"]);
 }
 
 #[tokio::test]
@@ -171,35 +242,120 @@ async fn a_server_that_is_busy_is_asked_again_when_it_said_so() {
     })
     .await;
     world_with("402index", &catalog).await;
-    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    assert_eq!(tries.load(Ordering::SeqCst), 3, "the first once more, and then the rest");
 }
 
 #[tokio::test]
 async fn hostile_shapes_are_bounded_and_break_nothing() {
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
-    let wrong = json!({ "services": [7, null, "x", [], { "name": 5, "url": {} }, { "protocol": "x402", "url": "https://q.com/\u{202e}x" },
-        { "protocol": "x402", "name": "Quokka tally", "description": "x".repeat(100_000), "url": "https://quokka-long.com/x",
-          "price_usd": "NaN", "payment_asset": "USDC", "payment_network": "\n\n", "http_method": "BREW" }], "total": "many" });
-    for (body, works) in [(deep, false), (wrong.to_string(), true)] {
-        let catalog = Seller::start(move |_| Reply::ok(body.clone())).await;
-        let world = World::with(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/l"))).await;
-        let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
-        assert_eq!(code == 0, works, "{err}");
-        let told = search(&world.host().await, json!({ "query": "quokka" })).await;
-        assert_eq!(results(&told).len(), usize::from(works), "{}", told.text());
-        if works {
-            assert_eq!(results(&told)[0]["price_is"], "unknown");
+    let odd = |key: &str, whole: &Value| -> Vec<Value> {
+        [
+            json!(7),
+            json!(null),
+            json!("x"),
+            json!([]),
+            json!([null, [], 7]),
+            json!({}),
+            json!({ "a": [{}] }),
+            json!(true),
+            json!(-1e300),
+        ]
+        .into_iter()
+        .map(|value| {
+            let mut one = whole.clone();
+            one[key] = value;
+            one
+        })
+        .collect()
+    };
+    let long = "x".repeat(100_000);
+    let shop = listed("https://quokka-shop.com/y", "Quokka tally", "", 0.01, true);
+    let mut services: Vec<Value> = [
+        "url",
+        "name",
+        "protocol",
+        "price_usd",
+        "payment_asset",
+        "payment_network",
+        "http_method",
+        "servers",
+        "tags",
+        "last_checked",
+    ]
+    .iter()
+    .flat_map(|key| odd(key, &shop))
+    .collect();
+    services.extend([
+        json!(7),
+        json!(null),
+        json!("x"),
+        json!([]),
+        json!({ "protocol": "x402", "url": "https://q.com/\u{202e}x" }),
+        json!({ "protocol": "x402", "name": "Quokka tally", "description": long, "url": "https://quokka-shop.com/z",
+          "price_usd": "NaN", "payment_asset": "USDC", "payment_network": "\n\n", "http_method": "BREW" }),
+    ]);
+    let one = item("https://quokka-shop.com/y", "Quokka tally", "10000", 9);
+    let mut items: Vec<Value> =
+        ["resource", "type", "accepts", "description", "quality", "extensions", "serviceName", "tags", "lastUpdated"]
+            .iter()
+            .flat_map(|key| odd(key, &one))
+            .collect();
+    for key in ["asset", "amount", "network", "outputSchema", "resource"] {
+        for accept in odd(key, &one["accepts"][0]) {
+            let mut one = one.clone();
+            one["accepts"] = json!([accept]);
+            items.push(one);
+        }
+    }
+    let service: Value = serde_json::from_str::<Value>(&good("mpp")).unwrap()["services"][0].clone();
+    let mut registry: Vec<Value> = ["name", "serviceUrl", "url", "endpoints", "tags", "categories", "status"]
+        .iter()
+        .flat_map(|key| odd(key, &service))
+        .collect();
+    for key in ["method", "path", "description", "payment"] {
+        for endpoint in odd(key, &service["endpoints"][0]) {
+            let mut service = service.clone();
+            service["endpoints"] = json!([endpoint]);
+            registry.push(service);
+        }
+    }
+    let payment =
+        json!({ "intent": "charge", "method": "tempo", "amount": "250000", "currency": "0x20c0", "decimals": 6 });
+    for key in ["method", "amount", "currency", "decimals", "dynamic"] {
+        for payment in odd(key, &payment) {
+            let mut service = service.clone();
+            service["endpoints"][0]["payment"] = payment;
+            registry.push(service);
+        }
+    }
+    for name in NAMES {
+        let wrong = match name {
+            "402index" => json!({ "services": services, "total": "many" }),
+            "mpp" => json!({ "services": registry }),
+            _ => json!({ "items": items, "pagination": "none" }),
+        };
+        for (body, works) in [(deep.clone(), false), (wrong.to_string(), true)] {
+            let catalog = Seller::start(move |_| Reply::ok(body.clone())).await;
+            let world = World::with(&format!("[catalog.sources]\n{name:?} = {:?}\n", catalog.url("/l"))).await;
+            let (code, _, err) = world.run(&["catalog", "refresh", name]).await;
+            assert_eq!(code == 0, works, "{name}: {err}");
+            let told = search(&world.host().await, json!({ "query": "quokka tally" })).await;
+            assert_eq!(!results(&told).is_empty(), works, "{name}: {}", told.text());
+            assert!(hosts(&told).iter().all(|h| h == "quokka-shop.com"), "{name}: {}", told.text());
         }
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_never_ends_is_cut_off_and_two_do_not_fetch_at_once() {
-    let endless = Seller::start(|_| Reply { endless: true, ..Reply::ok(" ".repeat(9 << 20)) }).await;
-    let world = World::with(&format!("[catalog.sources]\n402index = {:?}\n", endless.url("/l"))).await;
-    let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
-    assert!(code != 0 && err.contains("longer than what is read"), "{err}");
-
+    for name in NAMES {
+        let endless = Seller::start(|_| Reply { endless: true, ..Reply::ok(" ".repeat(9 << 20)) }).await;
+        let mut world = world_of(name).await;
+        world.set_config(&format!("[catalog.sources]\n{name:?} = {:?}\n", endless.url("/l")));
+        let (code, _, err) = world.run(&["catalog", "refresh", name]).await;
+        assert!(code != 0 && err.contains("longer than what is read") && err.contains("what is kept stays"), "{err}");
+    }
+    let world = World::new().await;
     let turn = bursar::catalog::refresh::Turn::take(&world.home()).unwrap().expect("nobody else fetches");
     let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
     assert!(code != 0 && err.contains("another bursar"), "{err}");

@@ -83,7 +83,7 @@ async fn every_form_of_the_output_is_short_enough_to_read() {
         let told = host.call("discover_api", arguments.clone()).await;
         print("discover_api", &arguments, &told);
         let (json, text) = (told.facts().to_string().chars().count(), told.text().chars().count());
-        assert!(json <= 4_800 && text <= 4_800, "{json} {text}");
+        assert!(json <= 3_500 && text <= 3_500, "{json} {text}");
     }
     assert_eq!((world.spent_msat(), world.spent_units()), (0, 0));
 }

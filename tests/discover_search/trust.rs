@@ -55,6 +55,33 @@ async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
     }
 }
 
+/// Bait: listed at a price that nobody is asked. To be refused for it is no recommendation.
+#[tokio::test]
+async fn a_seller_that_was_refused_for_asking_more_than_it_lists_sinks_and_is_not_verified() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |_| {
+        let invoice = node.invoice(500_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let rows = vec![
+        lightning(&asks.url("/bait"), "Quokka tally", 10, true),
+        lightning("https://quokka-shop.com/known", "Quokka tally", 10, true),
+    ];
+    let catalog = index402(rows).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    assert_eq!(quokkas(&host).await[0], ("/bait".into(), "listed".into(), "10 sat".into()));
+    let refused = host.fetch(json!({ "url": asks.url("/bait") })).await;
+    assert_eq!(refused.facts()["code"], "above_discovered_price", "{}", refused.text());
+    let after = quokkas(&host).await;
+    assert_eq!(after[0].0, "/known", "{after:?}");
+    assert_eq!(after[1], ("/bait".into(), "listed".into(), "500 sat".into()), "what it asked is told");
+    assert_eq!(world.spent_msat(), 0);
+}
+
 #[tokio::test]
 async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
     let world = World::new().await;
@@ -79,6 +106,73 @@ async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
     assert!(look.text().contains("2 sat (catalog)"), "listed against live: {}", look.text());
     assert!(look.facts()["flags"].as_array().unwrap().contains(&json!("price_differs")), "{}", look.text());
     assert_eq!(world.spent_msat(), 0);
+}
+
+/// To look is to make the seller mint an invoice.
+#[tokio::test]
+async fn a_seller_of_lightning_that_was_just_asked_is_not_asked_again_by_a_search() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |_| {
+        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let catalog = index402(vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let host = world.host().await;
+    for basis in ["live_402", "seen_here", "seen_here"] {
+        let told = search(&host, json!({ "query": "quokka tally", "live": true })).await;
+        let one = &results(&told)[0];
+        assert_eq!((one["price"].as_str(), one["price_basis"].as_str()), (Some("5 sat"), Some(basis)), "{one}");
+        assert_eq!(one["flags"], json!(["price_differs"]));
+        assert_eq!(told.facts()["next"]["arguments"]["max_price"], "6 sat", "{}", told.text());
+    }
+    assert_eq!(asks.hits().len(), 1);
+    host.call("discover_api", json!({ "url": asks.url("/x") })).await;
+    assert!(asks.hits().iter().any(|h| h.uri.path() == "/openapi.json"));
+    assert_eq!(asks.hits().iter().filter(|h| h.uri.path() == "/x").count(), 2, "who looks at an address asks");
+    assert_eq!(world.spent_msat(), 0);
+}
+
+/// `127.0.0.i` is drawn like the address of this machine.
+#[tokio::test]
+async fn nothing_is_paid_to_a_host_that_its_buyer_was_warned_of() {
+    use bursar::catalog::index::volume::{self, Header, SourceNote, Volume};
+    let world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |hit| {
+        if hit.paid() {
+            return Reply::ok("{}");
+        }
+        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    let known =
+        serde_json::from_value(json!({ "u": "https://127.0.0.i/x", "m": "GET", "n": "Quokkas", "t": "2" })).unwrap();
+    let header = Header { name: "kept".into(), sources: vec![SourceNote::default()], ..Header::default() };
+    volume::keep(&world.home(), "kept", &Volume { header, listings: vec![known] }).unwrap();
+    let host = world.host().await;
+    let look = host.call("discover_api", json!({ "url": asks.url("/x") })).await;
+    assert!(look.facts()["flags"].as_array().unwrap().contains(&json!("lookalike_host")), "{}", look.text());
+    let offers = look.facts()["offers"].as_array().unwrap();
+    assert!(!offers.is_empty() && offers.iter().all(|o| o["payable"] == false), "{}", look.text());
+    assert!(offers[0]["why"].as_str().unwrap().contains("looks like 127.0.0.i"), "{}", look.text());
+    for call in [json!({ "url": asks.url("/x") }), json!({ "url": asks.url("/y"), "max_price": "900 sat" })] {
+        let refused = host.fetch(call).await;
+        assert_eq!(refused.facts()["code"], "lookalike_host", "{}", refused.text());
+        assert!(
+            refused.say().starts_with("Nothing was paid") && refused.say().contains("bursar fetch"),
+            "{}",
+            refused.say()
+        );
+    }
+    assert_eq!(world.spent_msat(), 0);
+    // Who was not warned, and a person who means it, can buy.
+    let (code, out, err) = world.run(&["fetch", &asks.url("/x")]).await;
+    assert_eq!((code, world.spent_msat()), (0, 5_000), "{out}{err}");
 }
 
 #[tokio::test]

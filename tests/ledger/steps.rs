@@ -46,11 +46,11 @@ async fn a_person_closes_what_the_wallet_said_it_paid_as_spent() {
     assert_eq!(book.ledger.head().await.unwrap().lines, lines + 1, "once");
     assert!(book.ledger.find(id).await.unwrap().unwrap().note.contains("says that it paid"));
     assert!(
-        matches!(book.ledger.decide(id, false).await.unwrap(), Decided::NothingToDecide(State::Unknown)),
+        matches!(book.ledger.decide(id, false, By::Terminal).await.unwrap(), Decided::NothingToDecide(State::Unknown)),
         "too soon"
     );
     book.clock.advance_ms((LIABLE_UNTIL + 121) * 1000 - NOON_ISH);
-    assert!(matches!(book.ledger.decide(id, false).await.unwrap(), Decided::Spent(p) if p.id == id));
+    assert!(matches!(book.ledger.decide(id, false, By::Terminal).await.unwrap(), Decided::Spent(p) if p.id == id));
     let at = book.ledger.find(id).await.unwrap().unwrap();
     assert_eq!((at.state, at.spent, at.fee), (State::Undelivered, sat(80), sat(10)));
     let (_, held, spent, overrun) = book.windows().pop().unwrap();

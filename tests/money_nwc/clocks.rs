@@ -154,13 +154,16 @@ async fn the_wallets_word_that_it_paid_is_kept_and_closes_as_spent() {
     assert!(found.contains(&id.to_string()) && found.contains("says that it paid"), "{found}");
 
     let ledger = Ledger::open(&scene.world.home(), bursar::config::LimitTable::default(), clock.clone()).unwrap();
-    let decided = ledger.decide(id, false).await.unwrap();
+    let decided = ledger.decide(id, false, bursar::ledger::By::Terminal).await.unwrap();
     assert!(matches!(&decided, Decided::Spent(p) if p.id == id), "{decided:?}");
     let row = scene.world.audit().await.pop().expect("a row");
     let sums = [row.paid, row.fee, row.held].map(|sum| sum.map(|sum| sum.atomic()));
     assert_eq!((row.state.as_str(), sums), ("undelivered", [Some(PRICE), Some(10_000), Some(0)]), "{row:?}");
     assert!(row.note.contains("count as spent"), "{}", row.note);
-    assert!(matches!(ledger.decide(id, false).await.unwrap(), Decided::NothingToDecide(_)), "once");
+    assert!(
+        matches!(ledger.decide(id, false, bursar::ledger::By::Terminal).await.unwrap(), Decided::NothingToDecide(_)),
+        "once"
+    );
     assert_eq!(scene.world.wallet().pay_events().len(), 1);
     scene.world.verify().await;
 }

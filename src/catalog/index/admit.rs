@@ -88,6 +88,8 @@ pub struct Raw {
     pub input: Option<ListedInput>,
     /// A body that can be sent.
     pub example: Option<Value>,
+    /// When its facts were found, however that is written, as long as the day comes first.
+    pub as_of: String,
 }
 
 /// A price as a catalogue tells it.
@@ -184,6 +186,7 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
         price,
         protocols: raw.protocols,
         network: known_network(&raw.network),
+        as_of: day(&raw.as_of),
         level: raw.level,
         flags: raw.flags,
         input: raw.input,
@@ -208,6 +211,14 @@ pub fn admit(settings: &Settings, raw: Raw) -> Result<Listing, Dropped> {
     }
     listing.url = url.as_str().replace("%7B", "{").replace("%7D", "}");
     Ok(listing)
+}
+
+/// The day that a time begins with; empty when it begins with none.
+fn day(time: &str) -> String {
+    let is_day = |day: &&str| {
+        day.bytes().enumerate().all(|(n, b)| if matches!(n, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
+    };
+    time.get(..10).filter(is_day).unwrap_or_default().to_owned()
 }
 
 /// Names of networks that say it without a reference. Any other word is a stranger's, and stands in no result.
@@ -302,6 +313,19 @@ mod tests {
         ] {
             let one = judged(Raw { network: said.into(), ..raw("https://shop.com/x") }).unwrap();
             assert_eq!(one.network, told, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_read_of_a_time_and_of_nothing_else() {
+        for (said, told) in [
+            ("2026-04-24 16:25:13", "2026-04-24"),
+            ("2026-08-01T00:00:00Z", "2026-08-01"),
+            ("yesterday and more", ""),
+            ("2026-4-1", ""),
+            ("2026-04-2\u{e9}", ""),
+        ] {
+            assert_eq!(day(said), told);
         }
     }
 

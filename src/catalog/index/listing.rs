@@ -63,6 +63,12 @@ pub struct Listing {
     /// Which of its catalogue's sources it comes from.
     #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
     pub source: u8,
+    /// The day of its facts, `2026-08-01`, where its catalogue says one for each listing.
+    #[serde(rename = "d", default, skip_serializing_if = "String::is_empty")]
+    pub as_of: String,
+    /// Where its price was read, when that is another catalogue than its own. Only the index says it.
+    #[serde(rename = "pf", default, skip_serializing_if = "Option::is_none")]
+    pub price_from: Option<PriceFrom>,
     /// How far it is trusted.
     #[serde(rename = "t", default)]
     pub level: Level,
@@ -88,6 +94,16 @@ pub struct Listing {
 
 fn is_zero(n: &u8) -> bool {
     *n == 0
+}
+
+/// A price that was read elsewhere than its listing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PriceFrom {
+    /// The index's number of the source.
+    pub source: i64,
+    /// The day, where that source says one for each listing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub as_of: String,
 }
 
 /// What a listed endpoint takes.

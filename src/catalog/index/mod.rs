@@ -27,7 +27,7 @@ pub use self::{
     listing::{Level, Listing, key_of},
     rank::{Evidence, Seen, Trust},
     search::{Found, Match, NotShown, Query, Search},
-    store::SourceRow,
+    store::{PriceNote, SourceRow},
 };
 use self::{lookalike::Known, search::read};
 use crate::money::Amount;
@@ -54,18 +54,21 @@ impl Index {
         search::search(&self.conn, query)
     }
 
-    /// What is listed at an address; without a method, whatever is listed there.
+    /// What is listed at an address, and where its price was read; without a method, whatever is listed there.
     ///
     /// # Errors
     /// SQLite.
-    pub fn listed(&self, method: Option<&str>, url: &Url) -> rusqlite::Result<Option<(Listing, SourceRow)>> {
+    pub fn listed(&self, method: Option<&str>, url: &Url) -> rusqlite::Result<Option<(Listing, PriceNote)>> {
         let sources = store::sources(&self.conn)?;
         let mut statement = self.conn.prepare("SELECT source, sources, breadth, json FROM listing WHERE key = ?")?;
         for method in method.map_or_else(|| vec!["POST", "GET", ""], |m| vec![m, ""]) {
             let row = statement.query_row([key_of(method, url)], read).optional()?;
             if let Some(row) = row {
-                let source = usize::try_from(row.source).ok().and_then(|n| sources.get(n).cloned());
-                return Ok(source.map(|source| (row.listing, source)));
+                let source = usize::try_from(row.source).ok().and_then(|n| sources.get(n));
+                return Ok(source.map(|own| {
+                    let note = store::price_note(&row.listing, own, &sources);
+                    (row.listing, note)
+                }));
             }
         }
         Ok(None)
@@ -114,10 +117,11 @@ impl Index {
             let seen = evidence.at(&host, &method, &path);
             let at = at.unsigned_abs();
             seen.seen_ms = seen.seen_ms.max(at);
-            if let Ok(price) = price.parse()
-                && seen.asked.is_none_or(|(_, mine)| at > mine)
-            {
-                seen.asked = Some((price, at));
+            if let Ok(price) = price.parse() {
+                seen.looked = Some((price, at));
+                if seen.asked.is_none_or(|(_, mine)| at > mine) {
+                    seen.asked = seen.looked;
+                }
             }
         }
         Ok(())

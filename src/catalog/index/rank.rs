@@ -45,8 +45,12 @@ pub struct Seen {
     pub refused: u32,
     /// The last price that it asked, and when, unix milliseconds.
     pub asked: Option<(Amount, u64)>,
-    /// When it was last seen to ask for payment, unix milliseconds.
+    /// What it asked when it was last looked at without buying, and when.
+    pub looked: Option<(Amount, u64)>,
+    /// When it was last seen to ask for payment or to deliver, unix milliseconds.
     pub seen_ms: u64,
+    /// The last price at which a purchase was refused, and when; forgotten once it delivered again.
+    pub refused_at: Option<(Amount, u64)>,
 }
 
 impl Seen {
@@ -55,9 +59,22 @@ impl Seen {
         self.undelivered += other.undelivered;
         self.refused += other.refused;
         self.seen_ms = self.seen_ms.max(other.seen_ms);
-        if other.asked.is_some_and(|(_, at)| self.asked.is_none_or(|(_, mine)| at > mine)) {
-            self.asked = other.asked;
-        }
+        let newer = |other: Option<(Amount, u64)>, mine: &mut Option<(Amount, u64)>| {
+            if other.is_some_and(|(_, at)| mine.is_none_or(|(_, mine)| at > mine)) {
+                *mine = other;
+            }
+        };
+        newer(other.asked, &mut self.asked);
+        newer(other.looked, &mut self.looked);
+        newer(other.refused_at, &mut self.refused_at);
+    }
+
+    /// Whether a purchase was refused since it asked more than a tenth above what this listing says: a bait.
+    fn is_bait(&self, listing: &Listing) -> bool {
+        let most = listing.amount().and_then(Amount::and_a_tenth);
+        self.refused_at
+            .zip(most)
+            .is_some_and(|((asked, _), most)| asked.currency() == most.currency() && asked.exceeds(most))
     }
 }
 
@@ -92,6 +109,11 @@ impl Evidence {
         seen
     }
 
+    /// Whether anything was seen at a host.
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.0.contains_key(host)
+    }
+
     /// What was seen of a whole host.
     pub fn host(&self, host: &str) -> Seen {
         let mut seen = Seen::default();
@@ -106,15 +128,32 @@ pub(super) struct Weighed {
     pub(super) weight: f64,
 }
 
-/// Weighs a listing. `sources` is how many catalogues list it, `breadth` how many endpoints its host has.
-pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadth: i64, payable: bool) -> Weighed {
+/// Where a listing stands among others.
+#[derive(Clone, Copy)]
+pub(super) struct Stands {
+    /// How many catalogues list it.
+    pub(super) sources: i64,
+    /// How many endpoints its host has.
+    pub(super) breadth: i64,
+    /// Whether its host lists so many that answer the same words that nobody can have made them all for buyers.
+    pub(super) flood: bool,
+    /// Whether it can be paid here.
+    pub(super) payable: bool,
+}
+
+/// Weighs a listing.
+pub(super) fn weigh(listing: &Listing, evidence: &Evidence, stands: Stands) -> Weighed {
+    let Stands { sources, breadth, flood, payable } = stands;
     let seen = evidence.of(listing);
     let host = evidence.host(&listing.host());
-    let verified = seen.delivered > 0 || seen.seen_ms > 0;
+    let host_delivers = host.delivered > 0 && host.delivered >= host.undelivered;
+    let bait = seen.is_bait(listing);
+    let verified = !bait && (seen.delivered > 0 || seen.seen_ms > 0);
     let trust = match listing.level {
         _ if seen.undelivered > seen.delivered || listing.has("lookalike_host") => Trust::Unverified,
         _ if verified => Trust::VerifiedHere,
         Level::Bundled => Trust::Bundled,
+        Level::Listed if flood && !host_delivers => Trust::Unverified,
         Level::Curated | Level::Listed => Trust::Listed,
         Level::Unverified => Trust::Unverified,
     };
@@ -126,7 +165,9 @@ pub(super) fn weigh(listing: &Listing, evidence: &Evidence, sources: i64, breadt
         (Trust::Listed, _) => 0.6,
         (Trust::Unverified, _) => 0.35,
     };
-    let host_delivers = host.delivered > 0 && host.delivered >= host.undelivered;
+    if bait {
+        weight *= 0.5;
+    }
     if host_delivers && seen.delivered == 0 {
         weight *= 1.1;
     }
@@ -174,6 +215,8 @@ fn is_here(url: &Url) -> bool {
 mod tests {
     use super::*;
 
+    const ALONE: Stands = Stands { sources: 1, breadth: 1, flood: false, payable: true };
+
     fn one(level: Level) -> Listing {
         let (url, name) = ("https://a.example/x".to_owned(), "Weather of a city".to_owned());
         Listing { url, name, method: "GET".into(), level, ..Listing::default() }
@@ -181,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_here_counts_more_than_who_lists_it() {
-        let weight = |listing: &Listing, evidence: &Evidence| weigh(listing, evidence, 1, 1, true).weight;
+        let weight = |listing: &Listing, evidence: &Evidence| weigh(listing, evidence, ALONE).weight;
         let none = Evidence::default();
         let mut by_level: Vec<f64> =
             [Level::Unverified, Level::Listed, Level::Curated, Level::Bundled].map(|l| weight(&one(l), &none)).into();
@@ -200,13 +243,37 @@ mod tests {
     }
 
     #[test]
+    fn a_purchase_that_was_refused_for_a_raised_price_lowers_and_never_verifies() {
+        let weighed = |price: &str, refused: &str, seen_ms: u64| {
+            let mut evidence = Evidence::default();
+            let seen = evidence.at("a.example", "GET", "/x");
+            (seen.refused, seen.seen_ms) = (1, seen_ms);
+            seen.refused_at = Some((refused.parse().unwrap(), 1));
+            let weighed = weigh(&Listing { price: price.into(), ..one(Level::Listed) }, &evidence, ALONE);
+            (weighed.trust, weighed.weight)
+        };
+        let plain = weigh(&one(Level::Listed), &Evidence::default(), ALONE).weight;
+        for seen_ms in [0, 2] {
+            assert_eq!(weighed("10 sat", "12 sat", seen_ms), (Trust::Listed, plain * 0.5));
+        }
+        assert_eq!(
+            weighed("10 sat", "11 sat", 0),
+            (Trust::Listed, plain),
+            "what it was refused for was its listed price"
+        );
+        assert_eq!(weighed("10 sat", "1 usd", 0), (Trust::Listed, plain), "other currencies are not compared");
+    }
+
+    #[test]
     fn a_host_of_very_many_endpoints_and_one_that_looks_like_another_weigh_less() {
         let none = Evidence::default();
-        let at = |breadth| weigh(&one(Level::Listed), &none, 1, breadth, true).weight;
+        let at = |breadth| weigh(&one(Level::Listed), &none, Stands { breadth, ..ALONE }).weight;
         assert!(at(51) < at(50));
         let mut alike = one(Level::Listed);
         alike.flag("lookalike_host");
-        assert!(weigh(&alike, &none, 1, 1, true).weight < 0.2);
-        assert!(weigh(&one(Level::Listed), &none, 2, 1, true).weight > at(1));
+        assert!(weigh(&alike, &none, ALONE).weight < 0.2);
+        assert!(weigh(&one(Level::Listed), &none, Stands { sources: 2, ..ALONE }).weight > at(1));
+        let flood = |level| weigh(&one(level), &none, Stands { flood: true, ..ALONE }).trust;
+        assert_eq!((flood(Level::Listed), flood(Level::Curated)), (Trust::Unverified, Trust::Listed));
     }
 }

@@ -7,14 +7,22 @@ use serde::Serialize;
 
 use super::{
     listing::Listing,
-    rank::{Evidence, Seen, Trust, weigh},
-    store::{self, SourceRow},
+    rank::{Evidence, Seen, Stands, Trust, weigh},
+    store::{self, PriceNote, SourceRow},
+    volume::BUNDLED,
     words::{any_of, task, wanted},
 };
 use crate::money::Amount;
 
-/// How many listings are weighed, and how many are shown of one host.
+/// How many listings are weighed: so many of all, so many of those that somebody vouches for, so many at hosts where
+/// something was seen; and of one host no more than a part of them. Who lists a thousand crowds nobody out.
 const CANDIDATES: usize = 240;
+const OF_A_HOST: usize = 60;
+
+/// From how many on the listings of one host that answer the same words are a flood, unless people keep its list.
+const FLOOD: usize = 16;
+
+/// How many are shown of one host.
 const A_HOST: usize = 2;
 
 /// How many are looked at word by word, and how many words of a long query need be met for a perfect match.
@@ -101,6 +109,8 @@ pub struct Found {
     pub seen: Seen,
     /// Where it is listed.
     pub source: SourceRow,
+    /// Where its price was read.
+    pub price_note: PriceNote,
     /// How many catalogues list it.
     pub sources: i64,
     /// Its words that were wanted.
@@ -162,7 +172,8 @@ pub(super) fn search(conn: &Connection, query: &Query<'_>) -> rusqlite::Result<S
         catalogs,
     };
     let words = wanted(query.query);
-    let mut candidates = candidates(conn, query, &words.telling, &words.generic)?;
+    let bundled: Vec<bool> = sources.iter().map(|s| s.catalog == BUNDLED).collect();
+    let mut candidates = candidates(conn, query, &words.telling, &words.generic, &bundled)?;
     dearer(&mut candidates);
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     filter(&mut candidates, query, &mut search.not_shown);
@@ -216,6 +227,7 @@ pub(super) fn search(conn: &Connection, query: &Query<'_>) -> rusqlite::Result<S
             let Some(source) = source else { continue };
             search.found.push(Found {
                 seen,
+                price_note: store::price_note(&candidate.listed.listing, &source, &sources),
                 source,
                 met,
                 trust: candidate.trust,
@@ -234,20 +246,18 @@ fn candidates(
     query: &Query<'_>,
     telling: &[String],
     generic: &[String],
+    bundled: &[bool],
 ) -> rusqlite::Result<Vec<Candidate>> {
     if telling.is_empty() {
         return Ok(Vec::new());
     }
-    let mut scores: HashMap<i64, f64> = HashMap::new();
-    for (id, score) in scored(conn, &any_of(telling), CANDIDATES)? {
-        scores.insert(id, score);
-    }
+    let Chosen { mut scores, by_host } = chosen(conn, query.evidence, &any_of(telling))?;
     let task = task(query.task);
     for (words, share) in [(generic, 0.4), (&task, 0.15)] {
         if words.is_empty() {
             continue;
         }
-        for (id, score) in scored(conn, &any_of(words), usize::MAX >> 1)? {
+        for (id, score) in scored(conn, &any_of(words))? {
             if let Some(sum) = scores.get_mut(&id) {
                 *sum += score * share;
             }
@@ -264,18 +274,52 @@ fn candidates(
             payable = Err("its own document says that another host is paid".into());
         }
         let near = payable.is_ok() && (!listed.listing.is_free() || (query.reach)(&listed.listing).is_ok());
-        let weighed = weigh(&listed.listing, query.evidence, listed.sources, listed.breadth, near || !query.any_wallet);
+        let fetched = usize::try_from(listed.source).is_ok_and(|n| bundled.get(n) == Some(&false));
+        let stands = Stands {
+            sources: listed.sources,
+            breadth: listed.breadth,
+            flood: fetched && by_host.get(&listed.listing.host()).is_some_and(|n| *n >= FLOOD),
+            payable: near || !query.any_wallet,
+        };
+        let weighed = weigh(&listed.listing, query.evidence, stands);
         let trust = weighed.trust;
         candidates.push(Candidate { id, score: score * weighed.weight, listed, trust, payable });
     }
     Ok(candidates)
 }
 
+/// What is weighed, and how many listings of each host have any of the words.
+struct Chosen {
+    scores: HashMap<i64, f64>,
+    by_host: HashMap<String, usize>,
+}
+
+/// Chooses what is weighed.
+fn chosen(conn: &Connection, evidence: &Evidence, words: &str) -> rusqlite::Result<Chosen> {
+    let mut chosen = Chosen { scores: HashMap::new(), by_host: HashMap::new() };
+    let (mut all, mut vouched, mut seen) = (0, 0, 0);
+    let mut statement = conn.prepare_cached("SELECT host, vouched FROM listing WHERE id = ?")?;
+    for (id, score) in scored(conn, words)? {
+        let (host, is_vouched): (String, bool) = statement.query_row([id], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let is_seen = evidence.has(&host);
+        let of_host = chosen.by_host.entry(host).or_default();
+        *of_host += 1;
+        let room = all < CANDIDATES || (is_vouched && vouched < CANDIDATES) || (is_seen && seen < CANDIDATES);
+        if room && *of_host <= OF_A_HOST {
+            all += 1;
+            vouched += usize::from(is_vouched);
+            seen += usize::from(is_seen);
+            chosen.scores.insert(id, score);
+        }
+    }
+    Ok(chosen)
+}
+
 /// Ids and scores, the best first; a better score is larger.
-fn scored(conn: &Connection, words: &str, most: usize) -> rusqlite::Result<Vec<(i64, f64)>> {
-    let sql = format!("SELECT rowid, -{BM25} AS score FROM words WHERE words MATCH ?1 ORDER BY score DESC LIMIT ?2");
+fn scored(conn: &Connection, words: &str) -> rusqlite::Result<Vec<(i64, f64)>> {
+    let sql = format!("SELECT rowid, -{BM25} AS score FROM words WHERE words MATCH ?1 ORDER BY score DESC, rowid");
     let mut statement = conn.prepare_cached(&sql)?;
-    let rows = statement.query_map((words, i64::try_from(most).unwrap_or(i64::MAX)), |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let rows = statement.query_map([words], |r| Ok((r.get(0)?, r.get(1)?)))?;
     rows.collect()
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     admit::Dropped,
-    listing::{Level, Listing, key_of},
+    listing::{Level, Listing, PriceFrom, key_of},
     lookalike::Known,
     volume::{self, Volume},
     words::{once, split},
@@ -30,7 +30,7 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROW
 CREATE TABLE source(id INTEGER PRIMARY KEY, catalog TEXT NOT NULL, name TEXT NOT NULL, as_of TEXT NOT NULL,
   entries INTEGER NOT NULL) STRICT;
 CREATE TABLE listing(id INTEGER PRIMARY KEY, key TEXT NOT NULL, host TEXT NOT NULL, breadth INTEGER NOT NULL,
-  source INTEGER NOT NULL, sources INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
+  source INTEGER NOT NULL, sources INTEGER NOT NULL, vouched INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE VIRTUAL TABLE words USING fts5(name, tags, about, path, provider, service, content='', tokenize='porter unicode61');
 CREATE TABLE IF NOT EXISTS observed(host TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, price TEXT NOT NULL,
   at_ms INTEGER NOT NULL, PRIMARY KEY(host, method, path)) STRICT, WITHOUT ROWID;
@@ -119,6 +119,8 @@ fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()>
     let mut rows: Vec<Row> = Vec::new();
     let mut at: HashMap<String, usize> = HashMap::new();
     let mut next = 0i64;
+    let kept = volumes.iter().flat_map(|v| &v.listings).filter(|l| l.level >= Level::Curated);
+    let trusted: BTreeSet<String> = kept.map(Listing::host).collect();
     for volume in volumes {
         let first = next;
         for note in &volume.header.sources {
@@ -132,9 +134,9 @@ fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()>
         for (why, count) in volume.header.dropped {
             *dropped.entry(why).or_default() += count;
         }
-        for listing in volume.listings {
+        for mut listing in volume.listings {
             let source = first + i64::from(listing.source);
-            let Some(url) = listing.at() else { continue };
+            let Some(url) = at_its_www(&mut listing, &trusted) else { continue };
             let key = key_of(&listing.method, &url);
             match at.get(&key).and_then(|n| rows.get_mut(*n)) {
                 Some(row) => merge(row, listing, source),
@@ -145,7 +147,7 @@ fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()>
             }
         }
     }
-    write(&transaction, rows)?;
+    write(&transaction, rows, &trusted)?;
     transaction.execute_batch("UPDATE source SET entries = (SELECT count(*) FROM listing WHERE source = source.id)")?;
     let json = serde_json::to_string(&dropped).unwrap_or_default();
     for (key, value) in [("stamp", stamp), ("dropped", &json), ("as_of", &newest)] {
@@ -155,17 +157,30 @@ fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()>
     transaction.commit()
 }
 
-/// Joins two listings of one endpoint: the facts of the one that is trusted more, the rails of both.
+/// The address of a listing. A known seller answers at its `www`: the bare domain only sends on, and loses what is sent
+/// along.
+fn at_its_www(listing: &mut Listing, trusted: &BTreeSet<String>) -> Option<Url> {
+    let mut url = listing.at()?;
+    let www = format!("www.{}", url.host_str().unwrap_or_default());
+    if listing.level < Level::Curated && trusted.contains(&www) {
+        url.set_host(Some(&www)).ok()?;
+        listing.url = url.as_str().replace("%7B", "{").replace("%7D", "}");
+        listing.flag("host_redirects");
+    }
+    Some(url)
+}
+
+/// Joins two listings of one endpoint: the facts of the one that is trusted more, the rails of both. What is trusted less
+/// has no veto: anybody can list an address that is somebody else's.
 fn merge(row: &mut Row, other: Listing, source: i64) {
     if row.source != source {
         row.sources += 1;
     }
-    let (mut best, lesser) = (std::mem::take(&mut row.listing), other);
-    let (mut best, lesser) = if lesser.level > best.level {
-        row.source = source;
-        (lesser, best)
+    let known = std::mem::take(&mut row.listing);
+    let (mut best, lesser, lesser_source) = if other.level > known.level {
+        (other, known, std::mem::replace(&mut row.source, source))
     } else {
-        (std::mem::take(&mut best), lesser)
+        (known, other, source)
     };
     for protocol in lesser.protocols.split(' ').filter(|p| !p.is_empty()) {
         if !best.protocols.split(' ').any(|p| p == protocol) {
@@ -178,57 +193,48 @@ fn merge(row: &mut Row, other: Listing, source: i64) {
     {
         best.flag("price_conflict");
     }
-    for flag in lesser.flags.split(' ').filter(|f| *f == "lookalike_host" || *f == "cross_origin") {
+    let equal = lesser.level == best.level;
+    for flag in lesser.flags.split(' ').filter(|f| equal && (*f == "lookalike_host" || *f == "cross_origin")) {
         best.flag(flag);
     }
-    if best.price.is_empty() {
+    if best.price.is_empty() && !lesser.price.is_empty() && (equal || lesser.level > Level::Unverified) {
         best.price = lesser.price;
+        let from = PriceFrom { source: lesser_source, as_of: lesser.as_of };
+        best.price_from = Some(lesser.price_from.unwrap_or(from));
     }
     best.input = best.input.or(lesser.input);
     // A call that is proposed for a listing is made of nothing that is trusted less.
-    if lesser.level == best.level {
+    if equal {
         best.example = best.example.or(lesser.example);
     }
     row.listing = best;
 }
 
-fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
+fn write(conn: &Connection, mut rows: Vec<Row>, trusted: &BTreeSet<String>) -> rusqlite::Result<()> {
     let mut breadth: HashMap<String, i64> = HashMap::new();
-    let mut trusted: BTreeSet<String> = BTreeSet::new();
     for row in &rows {
         let host = row.url.host_str().unwrap_or_default();
-        if row.listing.level >= Level::Curated && !trusted.contains(host) {
-            trusted.insert(host.to_owned());
-        }
         match breadth.get_mut(host) {
             Some(count) => *count += 1,
             None => drop(breadth.insert(host.to_owned(), 1)),
         }
     }
     let known = Known::new(trusted.iter().map(String::as_str));
-    for host in &trusted {
+    for host in trusted {
         conn.execute("INSERT INTO known VALUES(?)", [host])?;
     }
     let mut judged: HashMap<String, bool> = HashMap::new();
     // All of it is kept in memory until the end, and written once.
     conn.execute_batch("INSERT INTO words(words, rank) VALUES('hashsize', 33554432)")?;
-    let mut listing =
-        conn.prepare("INSERT INTO listing(id, key, host, breadth, source, sources, json) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
+    let mut listing = conn.prepare(
+        "INSERT INTO listing(id, key, host, breadth, source, sources, vouched, json) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
     let mut words = conn
         .prepare("INSERT INTO words(rowid, name, tags, about, path, provider, service) VALUES(?, ?, ?, ?, ?, ?, ?)")?;
     for (id, row) in rows.iter_mut().enumerate() {
         let one = &mut row.listing;
-        let mut host = row.url.host_str().unwrap_or_default().to_owned();
-        let www = format!("www.{host}");
-        if one.level < Level::Curated && known.has(&www) {
-            // A known seller answers at its `www`: the bare domain only sends on, and loses what is sent along.
-            one.url = one.url.replacen(&host, &www, 1);
-            one.flag("host_redirects");
-            if let Some(url) = one.at() {
-                row.key = key_of(&one.method, &url);
-            }
-            host = www;
-        } else if one.level < Level::Curated {
+        let host = row.url.host_str().unwrap_or_default().to_owned();
+        if one.level < Level::Curated {
             let alike = judged.entry(host.clone()).or_insert_with(|| known.looks_like(&host).is_some());
             if *alike {
                 one.flag("lookalike_host");
@@ -236,7 +242,8 @@ fn write(conn: &Connection, mut rows: Vec<Row>) -> rusqlite::Result<()> {
         }
         let json = serde_json::to_string(&one).unwrap_or_default();
         let many = breadth.get(&host).copied().unwrap_or(1);
-        listing.execute(params![id as i64, row.key, host, many, row.source, row.sources, json])?;
+        let vouched = one.level > Level::Unverified;
+        listing.execute(params![id as i64, row.key, host, many, row.source, row.sources, vouched, json])?;
         let path = row.url.path();
         let parts = if path.bytes().any(|b| b.is_ascii_uppercase()) { split(path).join(" ") } else { path.to_owned() };
         let provider = format!("{} {host}", one.provider);
@@ -272,6 +279,28 @@ pub struct SourceRow {
     pub entries: u64,
 }
 
+/// Where a listing's price was read, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceNote {
+    /// Whether it stands in a pack that comes with the program.
+    pub bundled: bool,
+    /// The name of the source.
+    pub source: String,
+    /// The day.
+    pub as_of: String,
+}
+
+/// Where a listing of source `own` has its price from.
+pub(super) fn price_note(listing: &Listing, own: &SourceRow, sources: &[SourceRow]) -> PriceNote {
+    let other = listing.price_from.as_ref().and_then(|from| {
+        let source = usize::try_from(from.source).ok().and_then(|n| sources.get(n))?;
+        Some((source, &from.as_of))
+    });
+    let (source, day) = other.unwrap_or((own, &listing.as_of));
+    let as_of = if day.is_empty() { source.as_of.clone() } else { day.clone() };
+    PriceNote { bundled: other.is_none() && listing.level == Level::Bundled, source: source.name.clone(), as_of }
+}
+
 /// The sources of the index.
 pub(super) fn sources(conn: &Connection) -> rusqlite::Result<Vec<SourceRow>> {
     let mut statement = conn.prepare("SELECT catalog, name, as_of, entries FROM source ORDER BY id")?;
@@ -289,4 +318,91 @@ pub(super) fn sources(conn: &Connection) -> rusqlite::Result<Vec<SourceRow>> {
 /// A value of the index.
 pub(super) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<String> {
     Ok(conn.query_row("SELECT value FROM meta WHERE key = ?", [key], |r| r.get(0)).optional()?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of these catalogues, each of one source with its day.
+    fn index(volumes: &[(&str, &str, Vec<Listing>)]) -> (tempfile::TempDir, Connection) {
+        let home = tempfile::tempdir().unwrap();
+        for (name, as_of, listings) in volumes {
+            let header = volume::Header {
+                name: (*name).into(),
+                sources: vec![volume::SourceNote { name: (*name).into(), as_of: (*as_of).into() }],
+                ..volume::Header::default()
+            };
+            volume::keep(home.path(), name, &Volume { header, listings: listings.clone() }).unwrap();
+        }
+        let conn = open(home.path()).unwrap();
+        (home, conn)
+    }
+
+    fn of_host(conn: &Connection, host: &str) -> Vec<(Listing, PriceNote)> {
+        let sources = sources(conn).unwrap();
+        let mut statement = conn.prepare("SELECT source, json FROM listing WHERE host = ?").unwrap();
+        let rows = statement.query_map([host], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))).unwrap();
+        let read = |(source, json): (i64, String)| {
+            let listing: Listing = serde_json::from_str(&json).unwrap();
+            let note = price_note(&listing, &sources[source as usize], &sources);
+            (listing, note)
+        };
+        rows.map(|row| read(row.unwrap())).collect()
+    }
+
+    fn at(url: &str, level: Level) -> Listing {
+        Listing { url: url.into(), name: "Quokkas".into(), method: "GET".into(), level, ..Listing::default() }
+    }
+
+    #[test]
+    fn who_is_trusted_less_has_no_veto_and_only_its_equal_has() {
+        let url = "https://quokka-shop.com/x";
+        let mut stranger = at(url, Level::Listed);
+        stranger.flag("cross_origin");
+        stranger.example = Some(serde_json::json!({"q": "stranger"}));
+        for (level, flagged) in [(Level::Curated, false), (Level::Listed, true)] {
+            for names in [["a", "b"], ["b", "a"]] {
+                let [mine, theirs] = names;
+                let (_home, conn) = index(&[
+                    (mine, "2026-08-01", vec![at(url, level)]),
+                    (theirs, "2026-08-01", vec![stranger.clone()]),
+                ]);
+                let all = of_host(&conn, "quokka-shop.com");
+                assert_eq!(all.len(), 1);
+                assert_eq!((all[0].0.has("cross_origin"), all[0].0.example.is_some()), (flagged, flagged), "{level:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_price_that_is_taken_from_elsewhere_says_where_and_when_it_was_read() {
+        let url = "https://quokka-shop.com/x";
+        let priced = Listing { price: "3 sat".into(), as_of: "2026-05-05".into(), ..at(url, Level::Listed) };
+        for (mine, theirs) in [("a", "b"), ("b", "a")] {
+            let (_home, conn) = index(&[
+                (mine, "2026-08-01", vec![at(url, Level::Bundled)]),
+                (theirs, "2026-06-01", vec![priced.clone()]),
+            ]);
+            let (listing, note) = of_host(&conn, "quokka-shop.com").remove(0);
+            assert_eq!((listing.level, listing.price.as_str()), (Level::Bundled, "3 sat"));
+            assert_eq!((note.bundled, note.source.as_str(), note.as_of.as_str()), (false, theirs, "2026-05-05"));
+        }
+        let nobody = Listing { level: Level::Unverified, ..priced };
+        let (_home, conn) =
+            index(&[("a", "2026-08-01", vec![at(url, Level::Bundled)]), ("b", "2026-06-01", vec![nobody])]);
+        assert_eq!(of_host(&conn, "quokka-shop.com")[0].0.price, "", "nobody vouches for it");
+    }
+
+    #[test]
+    fn a_bare_domain_of_a_known_seller_is_its_www_before_listings_are_joined() {
+        let bare = at("https://quokka-shop.com/x/{id}", Level::Listed);
+        let (_home, conn) = index(&[
+            ("a", "2026-08-01", vec![bare]),
+            ("b", "2026-08-01", vec![at("https://www.quokka-shop.com/x/:id", Level::Curated)]),
+        ]);
+        assert!(of_host(&conn, "quokka-shop.com").is_empty());
+        let all = of_host(&conn, "www.quokka-shop.com");
+        assert_eq!((all.len(), all[0].0.level), (1, Level::Curated), "{all:?}");
+    }
 }

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{admit::Dropped, listing::Listing};
 
-/// The catalogue that comes with the program; `cargo run --example catalog` makes it.
-const BUNDLED: &[u8] = include_bytes!("../../../data/bundled.jsonl.gz");
+/// The name of the catalogue that comes with the program.
+pub const BUNDLED: &str = "bundled";
+
+/// Its bytes; `cargo run --example catalog` makes them.
+const BYTES: &[u8] = include_bytes!("../../../data/bundled.jsonl.gz");
 
 /// The most listings that are read of one catalogue, and the longest of its lines.
 pub const MOST: usize = 10_000;
@@ -61,7 +64,7 @@ impl Volume {
     /// # Errors
     /// The program is broken.
     pub fn bundled() -> io::Result<Volume> {
-        Volume::read(GzDecoder::new(BUNDLED))
+        Volume::read(GzDecoder::new(BYTES))
     }
 
     /// Reads lines. One that cannot be read is left out.
@@ -162,8 +165,8 @@ pub fn make_folder(home: &Path) -> io::Result<()> {
 /// What changes whenever anything that the index is made of does.
 pub fn stamp(home: &Path) -> String {
     // A gzip file ends with the checksum of what is in it.
-    let tail = &BUNDLED[BUNDLED.len().saturating_sub(8)..];
-    let mut stamp = format!("7 {}", data_encoding::HEXLOWER.encode(tail));
+    let tail = &BYTES[BYTES.len().saturating_sub(8)..];
+    let mut stamp = format!("8 {}", data_encoding::HEXLOWER.encode(tail));
     for path in snapshots(home) {
         let Ok(meta) = std::fs::metadata(&path) else { continue };
         let changed = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());

@@ -53,6 +53,7 @@ fn row(item: &Value) -> Option<Raw> {
         price: price(accept),
         protocols: "x402".into(),
         network: text(accept, "network"),
+        as_of: text(item, "lastUpdated"),
         level: level(item),
         input: fields,
         example: example(&info["body"]),

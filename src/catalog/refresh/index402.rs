@@ -46,8 +46,8 @@ fn row(row: &Value) -> Option<Raw> {
         }
     };
     let yes = |key: &str| row[key] == 1 || row[key] == true;
-    let vouched =
-        yes("domain_verified") || yes("x402_payment_valid") || (lightning && row["probe_status"] == "probeable");
+    // Only what it saw asking for payment counts: a verified domain is a file that any owner puts there.
+    let vouched = yes("x402_payment_valid") || (lightning && row["probe_status"] == "probeable");
     let healthy = row["health_status"] == "healthy";
     let servers = row["servers"].as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned));
     Some(Raw {
@@ -60,6 +60,7 @@ fn row(row: &Value) -> Option<Raw> {
         price,
         protocols: protocol.into(),
         network: if lightning { "lightning".into() } else { text(row, "payment_network") },
+        as_of: text(row, "last_checked"),
         servers: servers.take(4).collect(),
         level: if healthy && vouched { Level::Listed } else { Level::Unverified },
         ..Raw::default()

@@ -10,7 +10,7 @@ mod json;
 mod mpp;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io,
     path::Path,
@@ -18,10 +18,11 @@ use std::{
 
 use url::Url;
 
-use self::feed::Fetched;
 pub use self::feed::Patience;
+use self::feed::{Fetched, Stop};
 use super::index::{
     admit::{Dropped, Raw, admit},
+    listing::Listing,
     volume::{self, Header, MOST, SourceNote, Volume},
 };
 use crate::{
@@ -55,6 +56,8 @@ pub enum Refreshed {
         listings: usize,
         /// How many were left out, by reason.
         dropped: BTreeMap<Dropped, usize>,
+        /// Why it is not all that the source has, if it is not.
+        cut: Option<String>,
     },
     /// The source says that nothing has changed.
     Same,
@@ -108,6 +111,15 @@ impl Kind {
         }
     }
 
+    /// What is asked for, one after the other. Of one that is mostly for others, Lightning comes first: the rest may not all
+    /// be read.
+    fn parts(self) -> &'static [Option<(&'static str, &'static str)>] {
+        match self {
+            Kind::Index402 => &[Some(("protocol", "L402")), None],
+            Kind::Bazaar | Kind::Mpp => &[None],
+        }
+    }
+
     fn read(self, bytes: &[u8]) -> Option<Page> {
         let value = serde_json::from_slice(bytes).ok()?;
         match self {
@@ -154,38 +166,61 @@ pub async fn refresh(
     // What was fetched elsewhere, or read by other rules, is fetched again.
     let known = before.filter(|h| h.url == source.url && h.sources.len() == 1).map(|h| h.etag).unwrap_or_default();
     let kind = Kind::of(source);
-    let mut feed = feed::Feed::new(http, patience);
-    let (mut raw, mut offset, mut etag) = (Vec::new(), 0, String::new());
-    loop {
-        let url = page(&first, kind, offset);
-        let (bytes, tag) = match feed.fetch(url, if offset == 0 { &known } else { "" }).await? {
-            Fetched::Same => return Ok(Refreshed::Same),
-            Fetched::Page(bytes, tag) => (bytes, tag),
-        };
-        let page = kind.read(&bytes).ok_or("its answer is not a catalogue of the shape that is known")?;
-        if offset == 0 {
+    let mut feed = feed::Feed::new(http, patience, now_ms);
+    let (mut raw, mut etag, mut cut) = (Vec::new(), String::new(), None);
+    'all: for part in kind.parts() {
+        let mut offset = 0;
+        loop {
+            let fetched =
+                feed.fetch(page(&first, kind, *part, offset), if feed.pages() == 0 { &known } else { "" }).await;
+            let (bytes, tag) = match fetched {
+                Ok(Fetched::Same) => return Ok(Refreshed::Same),
+                Ok(Fetched::Page(bytes, tag)) => (bytes, tag),
+                // What came until we asked for no more is kept.
+                Err(Stop::Enough(why)) if !raw.is_empty() => {
+                    cut = Some(why);
+                    break 'all;
+                }
+                Err(stop) => return Err(stop.why()),
+            };
+            let page = kind.read(&bytes).ok_or("its answer is not a catalogue of the shape that is known")?;
             etag = tag;
-        }
-        offset += page.seen;
-        raw.extend(page.rows);
-        tell(raw.len());
-        let more = kind.rows() > 0 && page.seen > 0 && page.total.is_some_and(|total| offset < total);
-        if !more || raw.len() >= MOST {
-            break;
+            offset += page.seen;
+            raw.extend(page.rows);
+            tell(raw.len());
+            if raw.len() >= MOST {
+                cut = Some(format!("it has more than {MOST} listings"));
+                break 'all;
+            }
+            let more = kind.rows() > 0 && page.seen > 0 && page.total.is_some_and(|total| offset < total);
+            if !more {
+                break;
+            }
         }
     }
+    // It stands for the page that it came with. Of several, one may change while another stays.
+    if feed.pages() > 1 {
+        etag.clear();
+    }
+    let as_of = date(i64::try_from(now_ms).unwrap_or(i64::MAX));
     let mut dropped: BTreeMap<Dropped, usize> = BTreeMap::new();
-    let mut listings = Vec::new();
+    let (mut listings, mut seen): (Vec<Listing>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     for row in raw.into_iter().take(MOST) {
         match admit(http.settings(), row) {
-            Ok(listing) => listings.push(listing),
+            // The same comes twice where a part of the whole was asked for first.
+            Ok(listing) if !seen.insert(listing.key()) => {}
+            Ok(mut listing) => {
+                if listing.as_of > as_of {
+                    listing.as_of.clear();
+                }
+                listings.push(listing);
+            }
             Err(why) => *dropped.entry(why).or_default() += 1,
         }
     }
     if listings.is_empty() {
         return Err("nothing in its answer can be listed".into());
     }
-    let as_of = date(i64::try_from(now_ms).unwrap_or(i64::MAX));
     let header = Header {
         name: source.name.clone(),
         sources: vec![SourceNote { name: source.name.clone(), as_of }],
@@ -196,7 +231,7 @@ pub async fn refresh(
     };
     let volume = Volume { header, listings };
     volume::keep(home, &source.name, &volume).map_err(|e| format!("it cannot be kept: {e}"))?;
-    Ok(Refreshed::Fresh { listings: volume.listings.len(), dropped })
+    Ok(Refreshed::Fresh { listings: volume.listings.len(), dropped, cut })
 }
 
 /// What is kept of a source.
@@ -205,8 +240,11 @@ pub fn kept(home: &Path, source: &str) -> Option<Header> {
     Volume::read(file).ok().map(|volume| volume.header)
 }
 
-fn page(first: &Url, kind: Kind, offset: usize) -> Url {
+fn page(first: &Url, kind: Kind, part: Option<(&str, &str)>, offset: usize) -> Url {
     let mut url = first.clone();
+    if let Some((name, value)) = part {
+        url.query_pairs_mut().append_pair(name, value);
+    }
     if kind.rows() > 0 {
         url.query_pairs_mut().append_pair("limit", &kind.rows().to_string()).append_pair("offset", &offset.to_string());
     }

@@ -9,11 +9,10 @@ use super::view::Next;
 use crate::{
     catalog::{
         Basis,
-        index::{Found, Level, Trust, listing::Listing},
+        index::{Found, PriceNote, Trust, listing::Listing},
     },
     money::{Amount, Currency},
     protocol::text::clean,
-    purchase::and_a_tenth,
     report::time::date,
 };
 
@@ -103,8 +102,8 @@ pub struct Hit {
 }
 
 /// Where a listing's price was read.
-pub(super) fn basis(listing: &Listing) -> Basis {
-    if listing.level == Level::Bundled { Basis::Bundled } else { Basis::Catalog }
+pub(super) fn basis(note: &PriceNote) -> Basis {
+    if note.bundled { Basis::Bundled } else { Basis::Catalog }
 }
 
 impl Hit {
@@ -128,8 +127,8 @@ impl Hit {
                 None if listing.varies() => Some("varies"),
                 None => Some("unknown"),
             },
-            price_basis: basis(listing),
-            as_of: found.source.as_of.clone(),
+            price_basis: basis(&found.price_note),
+            as_of: found.price_note.as_of.clone(),
             first_payment: listing.first_payment.parse().ok(),
             pays: format!("{} {}", listing.protocols, listing.network).trim().to_owned(),
             payable: found.payable.is_ok(),
@@ -177,15 +176,28 @@ impl Hit {
         hit
     }
 
-    /// The next call to make for it: buying it where all is known that a call needs, else looking at it.
-    pub(super) fn next(&self, listing: &Listing) -> Next {
+    /// Whether it can be paid here, or why not.
+    pub(super) fn payable(&mut self, judged: Result<(), String>) {
+        (self.payable, self.why_not) = (judged.is_ok(), judged.err().map(|why| clean(&why, 120)));
+    }
+
+    /// Whether a live look found something else than a price that may be paid.
+    pub(super) fn is_unsure(&self) -> bool {
+        let refused = |flag: &str| flag.starts_with("live_answer_") && !flag.starts_with("live_answer_2");
+        let unsure = |flag: &String| UNSURE.contains(&flag.as_str()) || refused(flag);
+        self.flags.iter().any(unsure)
+    }
+
+    /// The next call to make for it: buying it where all is known that a call needs, else looking at it. It never allows
+    /// more than the caller said.
+    pub(super) fn next(&self, listing: &Listing, max_price: Option<Amount>) -> Next {
         let filled = !self.url.contains('{') && listing.at().is_some_and(|url| !url.path().contains("/:"));
         let ready = match self.method.as_str() {
             "GET" => filled && self.required.is_empty(),
             "POST" => filled && listing.example.is_some(),
             _ => false,
         };
-        if !ready || !self.payable {
+        if !ready || !self.payable || self.is_unsure() {
             return Next::look(&self.url);
         }
         let mut arguments = Map::new();
@@ -196,9 +208,22 @@ impl Hit {
         }
         // Only a price in the currency that is paid bounds the payment.
         let paid = if listing.network == "lightning" { Currency::Sat } else { Currency::Usd };
-        if let Some(most) = self.price.filter(|p| p.currency() == paid).and_then(and_a_tenth) {
+        let told = self.price.filter(|p| p.currency() == paid).and_then(Amount::and_a_tenth);
+        if let Some(most) = least(told, max_price) {
             arguments.insert("max_price".into(), most.to_string().into());
         }
         Next { tool: "fetch_paid", arguments }
+    }
+}
+
+/// What a live search found instead of a price: such a result is looked at before it is bought.
+const UNSURE: [&str; 3] = ["no_live_answer", "over_max_price", "asks_payment_not_payable_here"];
+
+/// The most that a proposed call may cost: what the price allows, and never more than what the caller allowed. Where the two
+/// are in different currencies the caller's counts, since the other bounds nothing that it allowed.
+pub(super) fn least(told: Option<Amount>, max_price: Option<Amount>) -> Option<Amount> {
+    match (told, max_price) {
+        (Some(told), Some(max)) if told.exceeds(max) => Some(max),
+        (told, max) => told.or(max),
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::{
         Basis, Endpoint, Example, Field, Flag, Input, Listed, Place,
-        index::{Level, Listing, SourceRow},
+        index::{Level, Listing, PriceNote},
     },
     purchase::{Caller, Purse},
 };
@@ -19,9 +19,9 @@ use crate::{
 /// What the index knows of an address that is looked at.
 #[derive(Default)]
 pub(super) struct Known {
-    found: Option<(Listing, SourceRow)>,
+    found: Option<(Listing, PriceNote)>,
     /// The known host that this one looks like.
-    pub(super) alike: Option<String>,
+    alike: Option<String>,
 }
 
 /// Looks an address up in the index.
@@ -38,7 +38,7 @@ pub(super) async fn listed(purse: &Purse, url: &str, method: Option<&str>) -> Kn
 impl Known {
     /// Adds what is listed where the seller's own documents say nothing.
     pub(super) fn add_to(&self, endpoint: &mut Endpoint) {
-        let Some((listing, source)) = &self.found else { return };
+        let Some((listing, note)) = &self.found else { return };
         let same = listing.method.is_empty() || listing.method == endpoint.method.as_str();
         let silent = endpoint.summary.is_empty() && endpoint.input.fields.is_empty() && endpoint.listed.is_empty();
         if silent && let Ok(method) = listing.method.parse() {
@@ -50,8 +50,8 @@ impl Known {
             endpoint.summary = listing.name.clone();
         }
         if let Some(price) = listing.amount() {
-            let by = format!("{} {}", source.name, source.as_of);
-            endpoint.listed.push(Listed { price: Some(price), up_to: None, basis: basis(listing), by });
+            let by = format!("{} {}", note.source, note.as_of);
+            endpoint.listed.push(Listed { price: Some(price), up_to: None, basis: basis(note), by });
         }
         endpoint.asks_payment |= !listing.is_free();
         if let Some(input) = listing.input.as_ref().filter(|_| endpoint.input.fields.is_empty()) {
@@ -94,10 +94,17 @@ impl Known {
         }
     }
 
-    /// Warns of a host that looks like another.
-    pub(super) fn warn(&self, output: &mut Output) {
+    /// Warns of a host that looks like another, and of paying there.
+    pub(super) fn warn(&self, purse: &Purse, caller: &Caller, url: &str, output: &mut Output) {
         let Some(other) = &self.alike else { return };
         output.flag(Flag::LookalikeHost);
+        for offer in output.offers.iter_mut().filter(|offer| offer.payable) {
+            (offer.payable, offer.why) =
+                (false, format!("its host's name looks like {other}, which is somebody else's"));
+        }
+        if let Ok(url) = Url::parse(url) {
+            purse.warned_of(caller, &url, other);
+        }
         output.say.push_str(&format!(
             " Its host's name looks like {other}, which is somebody else's: do not pay it unless a person says that it is meant."
         ));

@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     Args, Detail, Output,
     hit::{Hit, IndexView},
-    words,
+    room, words,
 };
 use crate::{
     catalog::{
@@ -18,12 +18,9 @@ use crate::{
         index::{Evidence, Found, Index, Listing, Match, Query, Search, Trust},
     },
     ledger::Filter,
-    purchase::{Caller, Outcome, Purse, Reach, Wish},
+    money::Amount,
+    purchase::{Caller, Outcome, Purse, Reach, Report, Wish},
 };
-
-/// The most characters that are told of five results, and of one in full.
-const SEARCH_ROOM: usize = 2_700;
-const FULL_ROOM: usize = 3_600;
 
 /// How many results are asked for their price at most.
 const ASKED: usize = 3;
@@ -42,20 +39,23 @@ async fn evidence(purse: &Purse, caller: &Caller) -> Evidence {
     };
     for row in rows {
         let Some((method, path)) = row.path.split_once(' ') else { continue };
-        let seen = evidence.at(&row.host, method, path);
+        let (seen, at) = (evidence.at(&row.host, method, path), row.at_ms.unsigned_abs());
         match row.state.as_str() {
             // Paid, and the seller broke: an answer, and no delivery.
             "delivered" if row.http_status.is_some_and(|status| status >= 500) => seen.undelivered += 1,
-            "delivered" if row.http_status.is_none_or(|status| status < 400) => seen.delivered += 1,
+            "delivered" if row.http_status.is_none_or(|status| status < 400) => {
+                seen.delivered += 1;
+                // Only what was bought here is verified: a seller that asks more than it lists asks, too.
+                (seen.seen_ms, seen.refused_at) = (at, None);
+            }
             "undelivered" | "paid" => seen.undelivered += 1,
-            "refused" => seen.refused += 1,
+            "refused" => {
+                seen.refused += 1;
+                seen.refused_at = row.asked.map(|price| (price, at)).or(seen.refused_at);
+            }
             _ => {}
         }
-        let at = row.at_ms.unsigned_abs();
-        if let Some(price) = row.asked {
-            seen.asked = Some((price, at));
-            seen.seen_ms = seen.seen_ms.max(at);
-        }
+        seen.asked = row.asked.map(|price| (price, at)).or(seen.asked);
     }
     evidence
 }
@@ -107,13 +107,19 @@ pub(super) async fn run(purse: &Purse, caller: &Caller, args: &Args) -> Output {
         let say = "Nothing was paid: the index of paid APIs cannot be read here. Pass url to look at an address.";
         return Output { code: Some("no_index".into()), ..Output::bare(Outcome::Refused, say.into()) };
     };
-    let mut output = tell(&search, full, if full { FULL_ROOM } else { SEARCH_ROOM });
+    let telling = Telling { search: &search, full, max_price, brief: args.detail == Some(Detail::Brief) };
+    let mut output = telling.tell(if full { room::ONE } else { room::SEARCH });
     if args.live == Some(true) {
-        live(purse, caller, &search, &mut output).await;
+        live(purse, caller, &search, max_price, &mut output).await;
+        // What was just learned counts in what is proposed and said.
+        telling.propose(&mut output);
     }
     for hit in &output.results {
-        let url = Url::parse(&hit.url).ok();
-        if let (Some(url), Some(price)) = (url, hit.price) {
+        let Ok(url) = Url::parse(&hit.url) else { continue };
+        if hit.flags.iter().any(|flag| flag == "lookalike_host") {
+            purse.warned_of(caller, &url, "that of a known seller");
+        }
+        if let Some(price) = hit.price {
             let basis = format!("{}, {}", hit.price_basis.name(), hit.as_of);
             purse.told_price(caller, &hit.method, &url, price, &basis);
         }
@@ -121,36 +127,60 @@ pub(super) async fn run(purse: &Purse, caller: &Caller, args: &Args) -> Output {
     output
 }
 
-/// Tells what was found, in no more characters than there is room for.
-fn tell(search: &Search, full: bool, room: usize) -> Output {
-    let mut output = Output {
-        fit: Some(search.fit),
-        not_shown: Some(search.not_shown).filter(|n| *n != Default::default()),
-        index: Some(IndexView {
-            entries: search.entries,
-            as_of: search.as_of.clone(),
-            catalogs: search.catalogs.clone(),
-        }),
-        ..Output::bare(Outcome::Quoted, String::new())
-    };
-    let first = search.found.iter().find(|f| f.payable.is_ok()).or(search.found.first());
-    for summary in [100, 70, 50, 30] {
-        output.results = search.found.iter().map(|found| Hit::new(found, full, summary)).collect();
-        output.next = first.map(|found| Hit::new(found, false, summary).next(&found.listing));
-        output.say = say(search, &output);
-        if output.size() <= room {
-            return output;
+/// How what was found is told.
+struct Telling<'a> {
+    search: &'a Search,
+    full: bool,
+    brief: bool,
+    max_price: Option<Amount>,
+}
+
+impl Telling<'_> {
+    /// Tells what was found, in no more characters than there is room for.
+    fn tell(&self, room: usize) -> Output {
+        let search = self.search;
+        let mut output = Output {
+            fit: Some(search.fit),
+            not_shown: Some(search.not_shown).filter(|n| *n != Default::default()),
+            index: Some(IndexView {
+                entries: search.entries,
+                as_of: search.as_of.clone(),
+                catalogs: search.catalogs.clone(),
+            }),
+            ..Output::bare(Outcome::Quoted, String::new())
+        };
+        for summary in if self.brief { [50, 50, 40, 30] } else { [100, 70, 50, 30] } {
+            output.results = search.found.iter().map(|found| Hit::new(found, self.full, summary)).collect();
+            self.propose(&mut output);
+            if room::size(&output) <= room {
+                return output;
+            }
         }
-    }
-    // Ten results with every reason may still be too much: the last ones are told by a number.
-    while output.size() > room && output.results.len() > 1 {
-        output.results.pop();
-        if let Some(not_shown) = &mut output.not_shown {
-            not_shown.lower += 1;
+        // Ten results with every reason may still be too much: the last ones are told by a number.
+        while room::size(&output) > room && output.results.len() > 1 {
+            output.results.pop();
+            output.not_shown.get_or_insert_default().lower += 1;
+            self.propose(&mut output);
         }
-        output.say = say(search, &output);
+        // Addresses may be long, too. What is left out of one result can be asked for.
+        if room::size(&output) > room
+            && let Some(hit) = output.results.first_mut()
+        {
+            (hit.example_unverified, hit.found_by) = (None, Vec::new());
+            hit.input_unverified.clear();
+        }
+        output
     }
-    output
+
+    /// Says what it comes to and names the next call, of what the results say now.
+    fn propose(&self, output: &mut Output) {
+        let sure = |hit: &&Hit| hit.payable && !hit.is_unsure();
+        let best = output.results.iter().position(|hit| sure(&hit));
+        let best = best.or_else(|| output.results.iter().position(|hit| hit.payable)).unwrap_or(0);
+        let pair = output.results.get(best).zip(self.search.found.get(best));
+        output.next = pair.map(|(hit, found)| hit.next(&found.listing, self.max_price));
+        output.say = say(self.search, output);
+    }
 }
 
 fn say(search: &Search, output: &Output) -> String {
@@ -175,45 +205,87 @@ fn say(search: &Search, output: &Output) -> String {
     }
 }
 
+/// How long what a seller of Lightning asked is its price. Each question makes it mint an invoice, so that it is not asked
+/// again.
+const LOOKED_MS: u64 = 5 * 60 * 1_000;
+
+/// What became of asking for a price.
+enum Looked {
+    /// It was asked a moment ago.
+    Before(Amount),
+    /// It answered.
+    Now(Box<Report>),
+    /// It said nothing in time.
+    Silent,
+}
+
 /// Asks the first results for their price, unpaid, all at once.
-async fn live(purse: &Purse, caller: &Caller, search: &Search, output: &mut Output) {
+async fn live(purse: &Purse, caller: &Caller, search: &Search, max_price: Option<Amount>, output: &mut Output) {
+    let now = purse.clock().now_ms();
     let asks = search.found.iter().take(output.results.len()).enumerate().filter(|(_, found)| askable(found));
     let asks = asks.take(ASKED).map(|(n, found)| async move {
+        let recent = found.seen.looked.filter(|(_, at)| now.saturating_sub(*at) < LOOKED_MS);
+        if let Some((price, _)) = recent.filter(|_| found.listing.network == "lightning") {
+            return (n, Looked::Before(price));
+        }
         // One request, with the method that is listed; one that posts takes a body, if only the least.
         let least = || (found.listing.method == "POST").then(empty);
         let body = found.listing.example.clone().or_else(least).map(|json| json.to_string().into_bytes());
         let (url, method) = (found.listing.url.clone(), Some(found.listing.method.clone()));
         let wish = Wish { url, method, json: body.is_some(), body, ..Wish::default() };
         // A seller that keeps others waiting says nothing of its price.
-        (n, timeout(purse.config().waits.look, purse.quote(caller, wish)).await)
+        let said = timeout(purse.config().waits.look, purse.quote(caller, wish)).await;
+        (n, said.map_or(Looked::Silent, |report| Looked::Now(Box::new(report))))
     });
-    let today = crate::report::time::date(i64::try_from(purse.clock().now_ms()).unwrap_or(i64::MAX));
-    for (n, report) in join_all(asks).await {
+    let today = crate::report::time::date(i64::try_from(now).unwrap_or(i64::MAX));
+    for (n, looked) in join_all(asks).await {
         let (Some(hit), Some(found)) = (output.results.get_mut(n), search.found.get(n)) else { continue };
-        let Ok(report) = report else {
-            hit.flags.push("no_live_answer".into());
-            continue;
+        let report = match looked {
+            Looked::Before(price) => {
+                asks_now(hit, found, price, max_price, (Basis::SeenHere, today.as_str()));
+                continue;
+            }
+            Looked::Now(report) => report,
+            Looked::Silent => {
+                hit.flags.push("no_live_answer".into());
+                continue;
+            }
         };
         match (report.outcome, report.price) {
             (Outcome::Quoted, Some(price)) => {
-                let listed = found.listing.amount().filter(|l| l.currency() == price.currency());
-                if listed.is_some_and(|l| l != price) {
-                    hit.flags.push("price_differs".into());
-                }
-                hit.price = Some(price);
-                hit.price_is = None;
-                hit.price_basis = Basis::Live;
-                hit.as_of = today.clone();
-                hit.trust = Trust::VerifiedHere;
+                asks_now(hit, found, price, max_price, (Basis::Live, today.as_str()));
                 seen(purse, &hit.method, &hit.url, price).await;
             }
-            (Outcome::Quoted, None) => hit.flags.push("asks_payment_not_payable_here".into()),
+            (Outcome::Quoted, None) if report.offers.iter().any(|offer| offer.payable) => {}
+            (Outcome::Quoted, None) => {
+                hit.flags.push("asks_payment_not_payable_here".into());
+                let why = report.offers.iter().map(|offer| offer.why.clone()).find(|why| !why.is_empty());
+                hit.payable(Err(why.unwrap_or_else(|| "what it asks is not understood".into())));
+            }
             (Outcome::Free, _) => {
                 let status = report.body.as_ref().map_or(0, |b| b.row.status);
                 hit.flags.push(format!("live_answer_{status}"));
             }
             _ => hit.flags.push("no_live_answer".into()),
         }
+    }
+}
+
+/// Tells what a result asks now, in place of what is listed.
+fn asks_now(hit: &mut Hit, found: &Found, price: Amount, max_price: Option<Amount>, (basis, today): (Basis, &str)) {
+    hit.flags.retain(|flag| flag != "price_differs");
+    let listed = found.listing.amount().filter(|l| l.currency() == price.currency());
+    if listed.is_some_and(|l| l != price) {
+        hit.flags.push("price_differs".into());
+    }
+    if max_price.is_some_and(|max| max.currency() == price.currency() && price.exceeds(max)) {
+        hit.flags.push("over_max_price".into());
+    }
+    (hit.price, hit.price_is, hit.price_basis, hit.as_of) = (Some(price), None, basis, today.to_owned());
+    hit.trust = Trust::VerifiedHere;
+    // What was asked before was judged before; a host that another one is paid for is never paid.
+    if basis == Basis::Live && !found.listing.has("cross_origin") {
+        hit.payable(Ok(()));
     }
 }
 
@@ -225,7 +297,7 @@ fn askable(found: &Found) -> bool {
 }
 
 /// Remembers what an endpoint was seen to ask.
-pub(super) async fn seen(purse: &Purse, method: &str, url: &str, price: crate::money::Amount) {
+pub(super) async fn seen(purse: &Purse, method: &str, url: &str, price: Amount) {
     let (method, url) = (method.to_owned(), Url::parse(url));
     let (home, now) = (purse.config().home.clone(), purse.clock().now_ms());
     if let Ok(url) = url {

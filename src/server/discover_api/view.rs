@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::hit::least;
 use crate::{
     catalog::{Basis, Endpoint, Listed, Place, in_our_words},
     money::Amount,
     protocol::text::clean,
-    purchase::and_a_tenth,
 };
 
 /// One of a host's endpoints.
@@ -132,15 +132,14 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl Full {
-    /// `fields` is how many of its fields are told, and `room` for how much else there is room.
-    pub(super) fn new(endpoint: &Endpoint, free_tier: Option<String>, fields: usize, words: bool) -> Full {
-        let shown = &endpoint.input.fields[..endpoint.input.fields.len().min(fields)];
+    pub(super) fn new(endpoint: &Endpoint, free_tier: Option<String>) -> Full {
+        let shown = &endpoint.input.fields;
         let told = |place: Place| match place {
             Place::Body => "",
             Place::Query => " (query)",
             Place::Path => " (path)",
         };
-        let abouts = shown.iter().filter(|f| words && !f.about.is_empty()).map(|f| (f.name.clone(), f.about.clone()));
+        let abouts = shown.iter().filter(|f| !f.about.is_empty()).map(|f| (f.name.clone(), f.about.clone()));
         Full {
             method: endpoint.method.to_string(),
             url: endpoint.url.clone(),
@@ -151,13 +150,28 @@ impl Full {
                 content_type: endpoint.input.content_type.clone(),
                 required: shown.iter().filter(|f| f.required).map(|f| f.name.clone()).collect(),
                 properties: shown.iter().map(|f| (f.name.clone(), format!("{}{}", f.kind, told(f.place)))).collect(),
-                more: endpoint.input.more + endpoint.input.fields.len() - shown.len(),
+                more: endpoint.input.more,
             },
             fields_unverified: abouts.collect(),
             example_unverified: endpoint.example.as_ref().map(|e| e.json.clone()),
             example_given: endpoint.example.as_ref().is_some_and(|e| e.given),
             charge_on_error: "unknown".into(),
         }
+    }
+}
+
+impl InputView {
+    /// Tells of no more than so many fields, those that must be given first.
+    pub(super) fn keep(&mut self, most: usize) {
+        let must = |name: &String| self.required.contains(name);
+        let mut names: Vec<String> = self.properties.keys().filter(|name| must(name)).cloned().collect();
+        names.extend(self.properties.keys().filter(|name| !must(name)).cloned());
+        for name in names.into_iter().skip(most) {
+            self.properties.remove(&name);
+            self.more += 1;
+        }
+        let properties = &self.properties;
+        self.required.retain(|name| properties.contains_key(name));
     }
 }
 
@@ -179,8 +193,8 @@ impl Next {
     }
 
     /// Buys from an endpoint. A price that was just asked becomes the most that is paid, with a tenth above it, since
-    /// sellers who count in dollars follow the rate.
-    pub(super) fn fetch(endpoint: &Endpoint, live: Option<Amount>) -> Next {
+    /// sellers who count in dollars follow the rate; never more than the caller said.
+    pub(super) fn fetch(endpoint: &Endpoint, live: Option<Amount>, max_price: Option<Amount>) -> Next {
         let mut arguments = Map::new();
         arguments.insert("url".into(), endpoint.url.clone().into());
         arguments.insert("method".into(), endpoint.method.as_str().into());
@@ -188,7 +202,8 @@ impl Next {
         if let Some(json) = endpoint.example.as_ref().and_then(|example| in_our_words(&example.json)) {
             arguments.insert("json".into(), json);
         }
-        if let Some(most) = live.filter(|p| !p.is_zero()).and_then(and_a_tenth) {
+        let told = live.filter(|p| !p.is_zero()).and_then(Amount::and_a_tenth);
+        if let Some(most) = least(told, max_price) {
             arguments.insert("max_price".into(), most.to_string().into());
         }
         Next { tool: "fetch_paid", arguments }

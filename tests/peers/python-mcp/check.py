@@ -16,6 +16,8 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 from mcp.types import ElicitResult
 
+from find import find_and_buy
+
 SELLER = os.environ["PEER_SELLER"]
 TOOLS = ["discover_api", "fetch_paid", "get_balance", "set_budget"]
 
@@ -187,6 +189,7 @@ async def main():
         os.mkdir(own, 0o700)
         shutil.copy(os.path.join(home, "wallet.nwc"), own)
         await asyncio.wait_for(drive(over, mode, version, own), 120)
+    await asyncio.wait_for(find_and_buy(os.path.join(home, "find")), 120)
 
 
 asyncio.run(main())
