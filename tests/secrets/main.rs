@@ -11,6 +11,7 @@ mod stream;
 mod support;
 
 mod over_http;
+mod session;
 mod written;
 mod x402;
 
