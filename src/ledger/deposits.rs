@@ -256,7 +256,7 @@ fn keep(conn: &Connection, now_ms: u64, id: PurchaseId, kept: &Kept) -> Result<D
     }
     let key = id.to_string();
     conn.execute(
-        "UPDATE deposit SET state = ?2, used = ?3, used_ms = max(used_ms, ?4) WHERE purchase_id = ?1",
+        "UPDATE deposit SET state = ?2, used = max(used, ?3), used_ms = max(used_ms, ?4) WHERE purchase_id = ?1",
         params![key, kept.state.name(), kept.used.atomic() as i64, kept.used_ms],
     )?;
     let body: Vec<u8> = conn.query_row("SELECT body FROM credential WHERE purchase_id = ?", [&key], |r| r.get(0))?;
@@ -375,6 +375,24 @@ impl Ledger {
     pub async fn keep_deposit(&self, id: PurchaseId, kept: Kept) -> Result<DepositState, LedgerError> {
         let now = self.now();
         self.0.writer.write(move |conn| keep(conn, now, id, &kept)).await
+    }
+
+    /// Writes that a call drew on a deposit, and how much of it seems to be used by now.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub async fn drew_on(&self, id: PurchaseId, used: Amount) -> Result<(), LedgerError> {
+        let now = self.now() as i64;
+        self.0
+            .writer
+            .write(move |conn| {
+                conn.prepare_cached(
+                    "UPDATE deposit SET used = max(used, ?2), used_ms = max(used_ms, ?3) WHERE purchase_id = ?1",
+                )?
+                .execute(params![id.to_string(), used.atomic() as i64, now])?;
+                Ok(())
+            })
+            .await
     }
 
     /// Records what our own wallet saw come back of a deposit, once. Returns what counts of it.

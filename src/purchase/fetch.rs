@@ -240,6 +240,14 @@ impl Purse {
                     purpose: call.purpose.clone(),
                 };
                 let (offers, notes) = (challenge.offers, challenge.notes);
+                let origin = call.request.origin.to_string();
+                let (_turn, waited) = self.turn_to_open(&call.caller.principal, &origin, &offers).await;
+                if waited
+                    && let Some(Asked::Drawn(served)) =
+                        self.draw_again(&call, &call.request, &offers, &mut because, flight).await?
+                {
+                    return self.answered_by_deposit(&call, *served).await;
+                }
                 match self.buy(&call, seen, &offers, &because, ahead_s, known_price, flight).await {
                     Err(no) => {
                         if let Err(e) = ledger.refuse(call.refused(&no, price)).await {

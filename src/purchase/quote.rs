@@ -19,7 +19,7 @@ use crate::{
     evm::assets::Assets,
     http::{Answer, Ask, Limits, Origin, Policy},
     ledger::{PurchaseId, StoredCredential, Verdict},
-    protocol::{self, Challenge, Credential, Pin, Proof, Seen, Way, free::quota_used_up, text::clean},
+    protocol::{self, Challenge, Credential, Offer, Pin, Proof, Seen, Way, free::quota_used_up, text::clean},
 };
 
 /// A free tier that is used up is not asked again for this long.
@@ -84,12 +84,8 @@ impl Purse {
         let mut drawn = false;
         if let Some((deposit, true)) = deposit {
             drawn = true;
-            match self.draw_on(deposit, &request, &bounds, flight).await? {
-                Ok(said) => match self.drew(said, deposit, &mut because)? {
-                    Some(asked) => return Ok(asked),
-                    None => {}
-                },
-                Err(why) => because.push(why),
+            if let Some(asked) = self.draw_once(deposit, &request, &bounds, &mut because, flight).await? {
+                return Ok(asked);
             }
         }
         let stored = stored.filter(|_| deposit.is_none());
@@ -139,14 +135,8 @@ impl Purse {
         }
         let ahead_s = ahead(&answer, self.0.clock.now_s());
         let mut challenge = read(&answer, &request.origin, self.assets())?;
-        if !drawn && let Some(deposit) = self.deposit_for(principal, &origin, &challenge.offers).await? {
-            match self.draw_on(deposit, &request, &bounds, flight).await? {
-                Ok(said) => match self.drew(said, deposit, &mut because)? {
-                    Some(asked) => return Ok(asked),
-                    None => {}
-                },
-                Err(why) => because.push(why),
-            }
+        if !drawn && let Some(asked) = self.draw_again(call, &request, &challenge.offers, &mut because, flight).await? {
+            return Ok(asked);
         }
         if let Some((free, name, value)) = self.free_offer(&challenge, &request) {
             let mut trial = request.clone();
@@ -170,6 +160,42 @@ impl Purse {
             }
         }
         Ok(Asked::Priced { challenge, because, request, ahead_s, known_price: false })
+    }
+
+    /// Draws on a deposit that these offers ask for once more, if there is one.
+    pub(super) async fn draw_again(
+        &self,
+        call: &Call,
+        request: &Request,
+        offers: &[Offer],
+        because: &mut Vec<String>,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Option<Asked>, No> {
+        let bounds = Bounds { caller: call.caller.clone(), max_price: call.max_price, so_far: None };
+        let origin = request.origin.to_string();
+        for deposit in self.deposits_for(&call.caller.principal, &origin, offers).await? {
+            if let Some(asked) = self.draw_once(deposit, request, &bounds, because, flight).await? {
+                return Ok(Some(asked));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn draw_once(
+        &self,
+        deposit: PurchaseId,
+        request: &Request,
+        bounds: &Bounds,
+        because: &mut Vec<String>,
+        flight: &watch::Sender<Flight>,
+    ) -> Result<Option<Asked>, No> {
+        match self.draw_on(deposit, request, bounds, flight).await? {
+            Ok(said) => self.drew(said, deposit, because),
+            Err(why) => {
+                because.push(why);
+                Ok(None)
+            }
+        }
     }
 
     /// What a call that drew on a deposit brought. `None`: the deposit serves no call any more, and what is left of it is

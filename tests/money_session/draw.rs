@@ -338,6 +338,22 @@ async fn one_agents_session_serves_no_other_principal() {
     assert!(ledger.credential("ann", &origin, "/chat").await.unwrap().is_none());
 }
 
+/// Calls at once that find no session open share the one that the first of them opens.
+#[tokio::test]
+async fn calls_at_once_open_one_session_and_not_one_each() {
+    let world = world("", MppShopOptions { deposit_sat: 100, ..MppShopOptions::default() }).await;
+    let host = world.host().await;
+    let url = |n: usize| format!("{}/chat?n={n}", world.sandbox.mpp_url());
+    let calls = (0..8).map(|n| host.fetch(json!({ "url": url(n) })));
+    let told = futures_util::future::join_all(calls).await;
+    assert!(told.iter().all(|t| t.text().contains("one of many answers")), "{}", told[7].text());
+    assert_eq!(told.iter().filter(|t| t.outcome() == "bought").count(), 1);
+    assert_eq!((world.node().moved().len(), world.sandbox.mpp_shop().served("/chat")), (1, 8));
+    assert!(host.close().await.success());
+    assert_eq!(cost_sat(&world), 16);
+    world.verify_money().await;
+}
+
 /// Calls at once take their turn on one deposit.
 #[tokio::test]
 async fn calls_at_once_draw_on_one_deposit_one_after_the_other() {

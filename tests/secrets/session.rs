@@ -27,7 +27,14 @@ async fn what_opens_a_session_or_tops_it_up_leaves_only_in_a_header_to_its_selle
     }
     let mut written = Written::default();
     written.host("server", &host);
-    for args in [&["sessions"][..], &["sessions", "--json"], &["balance"], &["audit"], &["audit", "--json"], &["audit", "--csv"]] {
+    for args in [
+        &["sessions"][..],
+        &["sessions", "--json"],
+        &["balance"],
+        &["audit"],
+        &["audit", "--json"],
+        &["audit", "--csv"],
+    ] {
         let (_, out, err) = world.run(args).await;
         written.note(&format!("bursar {args:?}: standard output"), out);
         written.note(&format!("bursar {args:?}: standard error"), err);

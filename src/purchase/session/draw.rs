@@ -147,7 +147,7 @@ impl Held<'_> {
                 Effect::Ask => self.ask_for_terms(request).await?,
                 Effect::Deliver => {
                     let (paid_in, used) = self.sums()?;
-                    self.note()?;
+                    self.note().await?;
                     let Some((answer, credential)) = last else {
                         return Err(No::new("internal", "a session delivered nothing"));
                     };

@@ -61,18 +61,28 @@ const MEMO: &str = "Bursar: the rest of a deposit";
 struct InHand {
     deposit: Deposit,
     session: Session,
+    /// Whether it stands in the ledger as it rests between two calls: then only its use is to be noted.
+    rests: bool,
 }
 
 /// The deposits that this process drives.
 #[derive(Default)]
 pub(super) struct Driven {
     turns: std::sync::Mutex<HashMap<PurchaseId, Arc<Mutex<Option<InHand>>>>>,
+    /// Who opens a session at which origin: calls at once are to share one.
+    opening: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
     watched: AtomicBool,
 }
 
 impl Driven {
     fn turn(&self, id: PurchaseId) -> Arc<Mutex<Option<InHand>>> {
         lock(&self.turns).entry(id).or_default().clone()
+    }
+
+    fn opening(&self, principal: &str, origin: &str) -> Arc<Mutex<()>> {
+        let mut opening = lock(&self.opening);
+        opening.retain(|_, turn| Arc::strong_count(turn) > 1);
+        opening.entry(format!("{principal} {origin}")).or_default().clone()
     }
 
     fn forget(&self, id: PurchaseId) {
@@ -181,12 +191,34 @@ impl Purse {
             };
             let session: Session = serde_json::from_str(deposit.session.expose())
                 .map_err(|_| No::new("ledger", format!("the session of {id} cannot be read back")))?;
-            *turn = Some(InHand { deposit, session: session.resumed() });
+            let session = session.resumed().used_at_least(deposit.used.atomic() / 1000);
+            *turn = Some(InHand { deposit, session, rests: false });
             self.watch_deposits();
         }
         let mut held = Held { purse: self, turn };
         held.settle_top_up().await?;
         Ok(Some(held))
+    }
+
+    /// Waits until no other call opens a session at this origin, where nothing else can be bought there. The second part says
+    /// whether one did meanwhile, so that there may be a deposit to draw on.
+    pub(super) async fn turn_to_open(
+        &self,
+        principal: &str,
+        origin: &str,
+        offers: &[Offer],
+    ) -> (Option<OwnedMutexGuard<()>>, bool) {
+        let payable = |offer: &&Offer| offer.is_payable() && matches!(offer.way, Way::Pay(_));
+        let only = offers.iter().any(|offer| terms_of(offer).is_some())
+            && offers.iter().filter(payable).all(|offer| terms_of(offer).is_some());
+        if !only {
+            return (None, false);
+        }
+        let turn = self.0.driven.opening(principal, origin);
+        match turn.clone().try_lock_owned() {
+            Ok(turn) => (Some(turn), false),
+            Err(_) => (Some(turn.lock_owned().await), true),
+        }
     }
 
     /// Weighs sessions against offers that sell one answer: one of the two kinds is put aside, and a reason is given where a
@@ -227,23 +259,24 @@ impl Purse {
         }))
     }
 
-    /// A deposit that one of these offers asks for once more: of the same origin, realm and payee, and open.
-    pub(super) async fn deposit_for(
+    /// The deposits that one of these offers asks for once more: of the same origin, realm and payee, and open; the newest
+    /// first.
+    pub(super) async fn deposits_for(
         &self,
         principal: &str,
         origin: &str,
         offers: &[Offer],
-    ) -> Result<Option<PurchaseId>, No> {
+    ) -> Result<Vec<PurchaseId>, No> {
         let keys: Vec<_> = offers.iter().filter_map(terms_of).map(|terms| terms.key(origin)).collect();
         if keys.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let deposits = self.ledger().await?.deposits(Some(principal)).await?;
         let fits = |d: &&Deposit| {
             d.state == DepositState::Open
                 && keys.iter().any(|key| key.origin == d.origin && key.realm == d.realm && key.payee == d.payee)
         };
-        Ok(deposits.iter().filter(fits).map(|d| d.purchase).next_back())
+        Ok(deposits.iter().filter(fits).map(|d| d.purchase).rev().collect())
     }
 
     /// Sends something that is no call: without a body, and with GET, since some servers run what they are asked along with
@@ -303,6 +336,7 @@ impl Held<'_> {
             (false, false) => DepositState::Closing,
         };
         hand.deposit.state = state;
+        hand.rests = !hand.session.must_be_kept();
         let zero = Amount::zero(hand.deposit.used.currency());
         let used = sat(hand.session.spent_sat).unwrap_or(zero);
         let kept = Kept { session: written(&hand.session)?, state, used, used_ms: now_ms };
@@ -320,13 +354,16 @@ impl Held<'_> {
         Ok(())
     }
 
-    /// Writes where it stands, and lets nobody wait for that: all that could be lost is how much seems to be used.
-    fn note(&mut self) -> Result<(), No> {
-        let (id, kept) = self.kept()?;
-        let purse = self.purse.clone();
+    /// Writes that it was drawn on. Where it stands in the ledger as it rests, nobody waits for that: all that could be lost
+    /// is how much seems to be used.
+    async fn note(&mut self) -> Result<(), No> {
+        if !self.hand()?.rests {
+            return self.keep().await;
+        }
+        let ((_, used), id, purse) = (self.sums()?, self.id()?, self.purse.clone());
         self.purse.0.chores.spawn(async move {
             let Ok(ledger) = purse.ledger().await else { return };
-            if let Err(e) = ledger.keep_deposit(id, kept).await {
+            if let Err(e) = ledger.drew_on(id, used).await {
                 tracing::warn!("{id}: the use of a deposit could not be recorded: {e}");
             }
         });

@@ -172,6 +172,12 @@ impl Session {
         self.deposited_sat
     }
 
+    /// The same session, of which at least so much is known to be used.
+    pub fn used_at_least(mut self, sat: u64) -> Session {
+        self.spent_sat = self.spent_sat.max(sat).min(self.deposited_sat);
+        self
+    }
+
     /// The terms of the top-up that is being paid, if one is.
     pub fn is_paying(&self) -> Option<&Terms> {
         match &self.doing {
