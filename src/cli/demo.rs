@@ -127,14 +127,14 @@ async fn play(home: &std::path::Path, begun: Instant) -> Done {
     story.scene("Again, without paying", "The same question later: the token it bought opens the door.")?;
     story.call("fetch_paid", ask).await?;
 
+    story.scene("Another dialect", "This seller speaks MPP. It is the same wallet, inside the same budget.")?;
+    let ask = json!({ "url": format!("{}/rates", sandbox.mpp_url()), "purpose": "one more answer" });
+    story.call("fetch_paid", ask).await?;
+
     story.scene("A limit", "The model may tighten its own limits, and only a person can loosen them.")?;
     story.call("set_budget", json!({ "scope": "purchase", "limit": "15 sat" })).await?;
     story.call("fetch_paid", json!({ "url": rates, "purpose": "exchange rates" })).await?;
     story.call("set_budget", json!({ "scope": "purchase", "limit": "4000 sat" })).await?;
-
-    story.scene("Another dialect", "This seller speaks MPP. It is the same wallet, inside the same budget.")?;
-    let ask = json!({ "url": format!("{}/rates", sandbox.mpp_url()), "purpose": "one more answer" });
-    story.call("fetch_paid", ask).await?;
 
     story.dollars(&sandbox.ntriq_url()).await?;
 

@@ -16,7 +16,7 @@ fn beside(status: u16, challenge: &str) -> Reply {
 }
 
 /// A seller that takes each credential once, and answers a used one as it is told.
-async fn once_each(world: &World, used: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Seller {
+pub(super) async fn once_each(world: &World, used: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Seller {
     let node = world.node().clone();
     let seen = std::sync::Mutex::new(std::collections::HashSet::new());
     Seller::start(move |hit| {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    DATA, PRICE, asks, credentials, decode, encode, line, preimage, sour,
+    DATA, PRICE,
+    asked_again::once_each,
+    asks, credentials, decode, encode, line, preimage, sour,
     support::{Reply, Seller, World, money},
 };
 
@@ -33,7 +35,8 @@ async fn hazard_1_of_36_calls_to_sellers_of_fresh_402s_there_are_as_many_payment
 #[tokio::test]
 async fn hazard_6_calls_at_once_stop_exactly_at_the_budget() {
     let world = World::with("[limits.default]\nsat = { purchase = \"30\", session = \"110\", day = \"110\" }\n").await;
-    let seller = sour(&world, |_, _| Reply::ok(DATA)).await;
+    // Each credential opens one call, so that each call that is served is a purchase.
+    let seller = once_each(&world, |fresh| Reply::status(402, "").header("www-authenticate", fresh)).await;
     let host = world.host().await;
     let call = async |n: usize| {
         let ask = json!({ "url": seller.url(&format!("/{n}")), "idempotency_key": format!("k{n}") });
