@@ -350,11 +350,10 @@ impl Run<'_> {
         };
         let said = wallet.pay(&self.intent).await;
         match said {
-            PaySaid::Settled { preimage, fee } => {
-                let fee = match fee {
-                    Some(fee) => Some(fee),
-                    None => self.fee_looked_up(wallet.as_ref()).await,
-                };
+            PaySaid::Settled { preimage, mut fee } => {
+                if fee.is_none() {
+                    fee = self.fee_looked_up(wallet.as_ref()).await;
+                }
                 self.settled = Some(Settled { fee, ..Settled::new(Proof::Preimage { hex: preimage }) });
                 Input::Settled
             }
