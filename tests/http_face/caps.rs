@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     ERAS,
     door::{Agent, Answer, Door, token},
+    stream::Older,
     support::{Era, Gate, Reply, Seller, World, until},
 };
 
@@ -302,4 +303,29 @@ async fn an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_me
     let grown = most.saturating_sub(before);
     assert!(bytes > 70_000, "they were large: {bytes} KiB");
     assert!(grown < 24_000, "{READS} answers of {bytes} KiB together left {grown} KiB behind");
+}
+
+/// Answers that nobody reads are memory: on the older transport they would wait for as long as its stream is open.
+#[tokio::test]
+async fn a_stream_of_the_older_transport_that_nobody_reads_is_asked_for_nothing_more() {
+    let world = World::new().await;
+    let seller = Seller::start(move |_| Reply::ok("x".repeat(2_000_000))).await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &["--sse"]).await;
+    let older = Older::come(&door, &made).await;
+    let mut refused = 0;
+    // What the kernel and hyper take on the way is a few; the rest is refused, and nothing was done for it.
+    for n in 0..400 {
+        let call = json!({ "name": "fetch_paid", "arguments": { "url": seller.url(&format!("/{n}")) } });
+        match older.post(&json!({ "jsonrpc": "2.0", "id": n, "method": "tools/call", "params": call })).await {
+            202 => {}
+            429 => refused += 1,
+            other => panic!("{n}: {other}"),
+        }
+        if refused > 0 {
+            break;
+        }
+    }
+    assert_eq!(refused, 1, "it was never said that nobody reads");
+    assert_eq!(door.get("/healthz", &[]).await.status, 200);
 }
