@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     ERAS,
     door::{Agent, Answer, Door, token},
+    stream::Older,
     support::{Era, Gate, Reply, Seller, World, until},
 };
 
@@ -276,16 +277,21 @@ fn resident(door: &Door) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// A session could be asked for an answer again whose stream broke: what it remembers for that must not be the answers.
-#[tokio::test]
-async fn an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_memory() {
-    const READS: usize = 60;
+/// A seller of one picture of a megabyte, free of charge.
+async fn gallery() -> Seller {
     let chunk = |name: &[u8], data: &[u8]| [&(data.len() as u32).to_be_bytes()[..], name, data, &[0; 4]].concat();
     let size = [0, 0, 0, 100, 0, 0, 0, 100, 8, 0, 0, 0, 0];
     let chunks = [chunk(b"IHDR", &size), chunk(b"IDAT", &[7; 1_000_000]), chunk(b"IEND", b"")].concat();
     let picture = [b"\x89PNG\r\n\x1a\n".as_slice(), &chunks].concat();
+    Seller::start(move |_| Reply::status(200, picture.clone()).header("content-type", "image/png")).await
+}
+
+/// A session could be asked for an answer again whose stream broke: what it remembers for that must not be the answers.
+#[tokio::test]
+async fn an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_memory() {
+    const READS: usize = 60;
     let world = World::new().await;
-    let seller = Seller::start(move |_| Reply::status(200, picture.clone()).header("content-type", "image/png")).await;
+    let seller = gallery().await;
     let made = token(&world, "scout", &[]).await;
     let door = Door::open(&world, &[]).await;
     let agent = Agent::come(&door, &made, Era::Handshake).await;
@@ -302,4 +308,27 @@ async fn an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_me
     let grown = most.saturating_sub(before);
     assert!(bytes > 70_000, "they were large: {bytes} KiB");
     assert!(grown < 24_000, "{READS} answers of {bytes} KiB together left {grown} KiB behind");
+}
+
+/// Answers that nobody reads are memory: on the older transport they would wait for as long as its stream is open.
+#[tokio::test]
+async fn a_stream_of_the_older_transport_that_nobody_reads_is_asked_for_nothing_more() {
+    let world = World::new().await;
+    let seller = gallery().await;
+    let made = token(&world, "scout", &[]).await;
+    let door = Door::open(&world, &["--sse"]).await;
+    let mut older = Older::come(&door, &made).await;
+    let call = json!({ "name": "fetch_paid", "arguments": { "url": seller.url("/picture") } });
+    let kept = older.ask("tools/call", call).await["result"]["structuredContent"].clone();
+    let again = json!({ "name": "fetch_paid", "arguments": { "result_id": kept["result"]["result_id"] } });
+    // What the kernel and hyper take on the way is a few; then nothing more is asked for.
+    let mut last = 202;
+    for n in 0..200 {
+        last = older.post(&json!({ "jsonrpc": "2.0", "id": n, "method": "tools/call", "params": again })).await;
+        if last != 202 {
+            break;
+        }
+    }
+    assert_eq!(last, 429, "it was never said that nobody reads");
+    assert_eq!(door.get("/healthz", &[]).await.status, 200);
 }

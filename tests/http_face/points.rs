@@ -47,6 +47,7 @@ const POINTS: [(&str, &[&str], &str); 32] = [
             "connections_without_a_token_go_after_a_moment_and_when_their_place_is_needed",
             "one_agent_has_so_many_connections_and_another_has_its_own",
             "streams_of_the_older_transport_are_counted",
+            "a_stream_of_the_older_transport_that_nobody_reads_is_asked_for_nothing_more",
             "an_agent_that_reads_a_large_answer_again_and_again_does_not_fill_the_memory",
         ],
         "",

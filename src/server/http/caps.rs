@@ -18,6 +18,8 @@ pub(super) const CALLS: usize = 32;
 pub(super) const SESSIONS: usize = 64;
 /// Streams of the older transport that one agent may have open.
 pub(super) const STREAMS: usize = 16;
+/// How long a request for such a stream waits until somebody reads what waits on it.
+pub(super) const READ_FIRST: Duration = Duration::from_secs(5);
 /// A stream of the older transport whose messages nobody takes for this long ends.
 pub(super) const UNREAD: Duration = Duration::from_secs(30);
 /// A session that was used this recently is not silent.

@@ -38,6 +38,7 @@ type Boxes = HashMap<String, Letterbox>;
 #[derive(Clone)]
 struct Letterbox {
     up: mpsc::Sender<ClientJsonRpcMessage>,
+    down: mpsc::Sender<TxJsonRpcMessage<RoleServer>>,
     /// Requests whose answers have not come down yet.
     asked: Arc<Asked>,
 }
@@ -107,19 +108,21 @@ pub(super) fn open<F: ServerHandler + Clone>(
         if boxes.len() >= caps::STREAMS {
             return Err(Box::new(say(StatusCode::TOO_MANY_REQUESTS, "too many streams are open")));
         }
-        boxes.insert(id.clone(), Letterbox { up, asked: asked.clone() });
+        boxes.insert(id.clone(), Letterbox { up, down: down.clone(), asked: asked.clone() });
     }
     let open = Open { boxes: agent.letterboxes.0.clone(), id: id.clone() };
     let (server, stop) = (agent.face.clone(), agent.stop.child_token());
     let ended = stop.clone();
     tokio::spawn(end_unread(down.clone(), stop.clone()));
     let from_client = stream::unfold(from_client, |mut from| async move { Some((from.recv().await?, from)) });
+    let over = ended.clone();
     tokio::spawn(async move {
         let transport = (PollSender::new(down), Box::pin(from_client));
         // A stream on which nobody says hello ends with its connection.
         if let Ok(running) = server.serve_with_ct(transport, stop).await {
             let _ = running.waiting().await;
         }
+        over.cancel();
     });
     let first = format!("event: endpoint\ndata: /messages?sessionId={id}\n\n");
     let events = stream::once(async move { Ok::<_, Infallible>(Bytes::from(first)) });
@@ -176,6 +179,10 @@ pub(super) async fn post<F>(agent: &Agent<F>, query: &str, message: &[u8]) -> Re
     };
     match &mut message {
         JsonRpcMessage::Request(request) => {
+            // Nothing more is asked for before what was asked for is read: answers that wait are memory.
+            if tokio::time::timeout(caps::READ_FIRST, letterbox.down.reserve()).await.is_err() {
+                return say(StatusCode::TOO_MANY_REQUESTS, "nobody reads the answers on this stream");
+            }
             request.request.extensions_mut().insert(exchange(id));
             letterbox.asked.begins(&request.id);
         }
