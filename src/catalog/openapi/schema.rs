@@ -289,7 +289,7 @@ fn sendable_at(value: &Value, left: &mut usize, depth: usize) -> Option<Value> {
 pub(super) fn is_short(text: &str) -> bool {
     let word =
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:/+".contains(&b));
-    text.len() <= 32 && text.split(' ').count() <= 2 && text.split(' ').all(word)
+    text.len() <= 32 && !text.contains("://") && text.split(' ').count() <= 2 && text.split(' ').all(word)
 }
 
 /// A seller's example with its shape and without its words: every text that is more than a short value is one of ours, so
