@@ -63,7 +63,7 @@ pub fn signed(payment: &Value) -> Signed {
 pub fn settles(chain: &PlayChain, payment: &Value, body: &str) -> Reply {
     let hex = |bytes: &[u8]| format!("0x{}", data_encoding::HEXLOWER.encode(bytes));
     let receipt = |said: Value| BASE64.encode(said.to_string().as_bytes());
-    match chain.transfer_with_authorization(&signed(payment)) {
+    match chain.transfer_with_authorization(signed(payment)) {
         Ok(moved) => Reply::ok(body).header(
             "payment-response",
             &receipt(json!({ "success": true, "transaction": hex(&moved.transaction), "network": "eip155:84532" })),

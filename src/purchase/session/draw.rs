@@ -84,10 +84,11 @@ impl Purse {
         let Some(mut held) = self.hold_deposit(deposit).await? else {
             return Ok(Err(format!("the deposit of {deposit} is over, or in use by another process")));
         };
-        if let (Some(unit), Some(max)) = (held.unit()?, bounds.max_price) {
-            if unit.currency() == max.currency() && unit.exceeds(max) {
-                return Ok(Err(format!("a unit of the deposit of {deposit} costs {unit}, above max_price {max}")));
-            }
+        if let (Some(unit), Some(max)) = (held.unit()?, bounds.max_price)
+            && unit.currency() == max.currency()
+            && unit.exceeds(max)
+        {
+            return Ok(Err(format!("a unit of the deposit of {deposit} costs {unit}, above max_price {max}")));
         }
         held.draw(request, bounds, flight).await.map(Ok)
     }
