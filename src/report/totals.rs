@@ -32,6 +32,7 @@ pub struct Money {
     /// Both together: what left the wallet.
     pub spent: Amount,
     /// What came back of deposits. It is part of what was spent.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub back: Amount,
     /// Held for payments under way or of unknown outcome.
     pub held: Amount,
@@ -68,6 +69,10 @@ impl Totals {
         totals.money = money.into_values().map(|m| Money { spent: add(m.paid, m.fees), ..m }).collect();
         totals
     }
+}
+
+fn is_nothing(amount: &Amount) -> bool {
+    amount.is_zero()
 }
 
 impl Money {

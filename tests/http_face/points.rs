@@ -258,7 +258,7 @@ const POINTS: [(&str, &[&str], &str); 32] = [
         &[
             "a_forbidden_host_is_not_paid_through_a_redirect",
             "a_host_that_looks_like_a_known_one_is_warned_of_when_it_is_looked_at",
-            "a_host_with_a_tailored_fake_for_every_query_never_comes_first",
+            "a_host_with_fifty_six_tailored_fakes_for_every_query_never_comes_first_vouched_for_or_not",
         ],
         "A first purchase at a host needs no yes of its own: a person is asked by price.",
     ),
