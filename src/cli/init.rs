@@ -88,7 +88,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let text = template(home.path());
         let live = keys(&text);
-        assert_eq!(live.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).count(), 26, "{live}");
+        assert_eq!(live.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).count(), 27, "{live}");
         let built_in = format!("{:?}", Config::built_in(home.path().to_owned()).unwrap());
         assert_eq!(format!("{:?}", read(&text, home.path())), built_in);
         let mut all = read(&live, home.path());
