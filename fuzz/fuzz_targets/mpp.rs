@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         let Way::Pay(pin) = &offer.way else { continue };
         let _ = (pin.receipt(seen), pin.payment(rest), pin.expires_at(), pin.fee_cap());
         assert!(pin.complaint(seen).chars().count() <= 410);
-        if let (true, Some(text)) = (offer.is_payable(), pin.invoice()) {
+        if let (true, Some(text)) = (offer.is_payable(), pin.quoted_invoice()) {
             let invoice = Invoice::read(text).expect("a payable invoice is sound");
             assert_eq!(offer.price, Some(invoice.amount), "the price is the invoice's own");
         }
