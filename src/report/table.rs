@@ -157,8 +157,8 @@ fn totals(totals: &Totals) -> Vec<String> {
         right_align(&mut table, 1..=4);
         out.extend(table.lines().map(|l| l.trim_end().to_owned()));
     }
-    for money in totals.money.iter().filter(|money| !money.back.is_zero()) {
-        out.push(format!("{} of the deposits among it came back", money.back));
+    for back in totals.money.iter().filter_map(|money| money.back) {
+        out.push(format!("{back} of the deposits among it came back"));
     }
     let one = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     out.push(format!(

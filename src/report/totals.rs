@@ -31,9 +31,9 @@ pub struct Money {
     pub fees: Amount,
     /// Both together: what left the wallet.
     pub spent: Amount,
-    /// What came back of deposits. It is part of what was spent.
-    #[serde(skip_serializing_if = "is_nothing")]
-    pub back: Amount,
+    /// What came back of deposits, where something did. It is part of what was spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back: Option<Amount>,
     /// Held for payments under way or of unknown outcome.
     pub held: Amount,
 }
@@ -62,7 +62,7 @@ impl Totals {
                     0 => sum.paid = add(sum.paid, amount),
                     1 => sum.fees = add(sum.fees, amount),
                     2 => sum.held = add(sum.held, amount),
-                    _ => sum.back = add(sum.back, amount),
+                    _ => sum.back = Some(sum.back.map_or(amount, |before| add(before, amount))),
                 }
             }
         }
@@ -71,14 +71,10 @@ impl Totals {
     }
 }
 
-fn is_nothing(amount: &Amount) -> bool {
-    amount.is_zero()
-}
-
 impl Money {
     fn none(currency: Currency) -> Money {
         let zero = Amount::zero(currency);
-        Money { paid: zero, fees: zero, spent: zero, back: zero, held: zero }
+        Money { paid: zero, fees: zero, spent: zero, back: None, held: zero }
     }
 }
 
