@@ -137,7 +137,7 @@ fn top_ups_of(deposit: &str) -> String {
     format!("t:{deposit}:")
 }
 
-/// The ids of a deposit's purchase and of its top-ups.
+/// The ids of a deposit's purchase and of its top-ups, whose keys begin as [`top_ups_of`] writes them; `;` follows `:`.
 const FAMILY: &str = "SELECT purchase_id FROM purchase WHERE purchase_id = ?1 OR (principal = ?2
     AND idem_key > 't:'||?1||':' AND idem_key < 't:'||?1||';')";
 
