@@ -2,8 +2,9 @@
 //! fails when what it would write is not what is there.
 //!
 //! It reads `data/catalog.jsonl.gz`, what public sources listed on the days that stand below, and the packs that are kept
-//! by hand in `data/packs`, and writes `data/bundled.jsonl.gz`. Of sellers' prose only a set of words is kept, by which a
-//! listing is found; what is shown of it is the name of the operation.
+//! by hand in `data/packs`, and writes `data/bundled.jsonl.gz`, and of that the index that a new home begins with,
+//! `data/index.db.gz`. Of sellers' prose only a set of words is kept, by which a listing is found; what is shown of it is the
+//! name of the operation.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use bursar::{
     catalog::index::{
         admit::{Raw, Told, admit},
         listing::{Level, Listing},
+        make_ready,
         volume::{BUNDLED, Header, SourceNote, Volume},
         words::{once, split},
     },
@@ -86,25 +88,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Alike beside alike makes the file small.
     listings.sort_by(|a, b| (a.source, &a.url).cmp(&(b.source, &b.url)));
     let volume = Volume { header, listings };
-    let text = volume.to_lines();
-    if std::env::args().any(|word| word == "--check") {
-        let mut kept = String::new();
-        GzDecoder::new(fs::File::open("data/bundled.jsonl.gz")?).read_to_string(&mut kept)?;
-        if kept != text {
-            return Err("data/bundled.jsonl.gz is not what data/ makes: cargo run --example catalog".into());
-        }
-        println!("data/bundled.jsonl.gz is what data/ makes: {} listings", volume.listings.len());
-        return Ok(());
-    }
-    let mut gz = GzEncoder::new(Vec::new(), Compression::best());
-    gz.write_all(text.as_bytes())?;
-    let bytes = gz.finish()?;
-    fs::write("data/bundled.jsonl.gz", &bytes)?;
-    let mut back = String::new();
-    GzDecoder::new(&bytes[..]).read_to_string(&mut back)?;
-    println!("{} listings, {} bytes, {} compressed", volume.listings.len(), back.len(), bytes.len());
-    println!("left out: {:?}", volume.header.dropped);
+    let check = std::env::args().any(|word| word == "--check");
+    let kept = generated("data/bundled.jsonl.gz", volume.to_lines().as_bytes(), check)?;
+    let folder = tempfile::tempdir()?;
+    let index = folder.path().join("index.db");
+    make_ready(&index, &kept)?;
+    generated("data/index.db.gz", &fs::read(index)?, check)?;
+    println!("{} listings; left out: {:?}", volume.listings.len(), volume.header.dropped);
     Ok(())
+}
+
+/// Writes a generated file, or only holds it against what it is to be; its bytes.
+fn generated(path: &str, content: &[u8], check: bool) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    if !check {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::best());
+        gz.write_all(content)?;
+        fs::write(path, gz.finish()?)?;
+    }
+    let bytes = fs::read(path)?;
+    let mut kept = Vec::new();
+    GzDecoder::new(&bytes[..]).read_to_end(&mut kept)?;
+    if kept != content {
+        return Err(format!("{path} is not what data/ makes: cargo run --example catalog").into());
+    }
+    println!("{path} is what data/ makes: {} bytes, {} compressed", kept.len(), bytes.len());
+    Ok(bytes)
 }
 
 /// A row of the source file, cut to neutral facts.

@@ -6,6 +6,9 @@
 //!                                          ┘        when the stamp of what it is made of has changed
 //! ```
 //!
+//! A new home, where nothing was fetched yet, gets `data/index.db.gz` unpacked: the same index, made ahead, so that the
+//! first search is as quick as the next ones.
+//!
 //! What a listing says is a hint: the 402 of the endpoint itself is the price. What was seen here counts more than what
 //! anybody lists, and what nobody vouches for never comes first.
 
@@ -27,7 +30,7 @@ pub use self::{
     listing::{Level, Listing, key_of},
     rank::{Evidence, Seen, Trust},
     search::{Found, Match, NotShown, Query, Search},
-    store::{PriceNote, SourceRow},
+    store::{PriceNote, SourceRow, make_ready},
 };
 use self::{lookalike::Known, search::read};
 use crate::money::Amount;
@@ -51,6 +54,8 @@ impl Index {
     /// # Errors
     /// SQLite.
     pub fn search(&self, query: &Query<'_>) -> rusqlite::Result<Search> {
+        // One look at the file for all that is read: without it each row that is weighed takes the lock anew.
+        let _read = self.conn.unchecked_transaction()?;
         search::search(&self.conn, query)
     }
 

@@ -1,13 +1,17 @@
-//! The index's file: made in one transaction, without triggers, whenever what it is made of has changed.
+//! The index's file: made in one transaction, without triggers, whenever what it is made of has changed. A new home gets
+//! the one that comes with the program, which is made ahead in the same way.
 //!
 //! It holds nothing that cannot be made again, but for the prices that endpoints were seen to ask: those stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    io::{self, Read},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use flate2::read::GzDecoder;
 use rusqlite::{Connection, OptionalExtension, params};
 use url::Url;
 
@@ -21,6 +25,9 @@ use super::{
 
 /// `Burs` and one more: an index and nothing else.
 const APPLICATION_ID: i64 = 0x4275_7273 + 1;
+
+/// The index of the bundled catalogue and nothing else; `cargo run --example catalog` makes it.
+const READY: &[u8] = include_bytes!("../../../data/index.db.gz");
 
 const TABLES: &str = "
 DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS source; DROP TABLE IF EXISTS listing; DROP TABLE IF EXISTS words;
@@ -55,10 +62,36 @@ pub(super) fn open(home: &Path) -> rusqlite::Result<Connection> {
                 }
             }
             let mut conn = Connection::open_in_memory()?;
-            fill(&mut conn, home, "")?;
+            fill(&mut conn, all(home), "")?;
             Ok(conn)
         }
     }
+}
+
+/// Makes the index that comes with the program, of the bytes of the bundled catalogue, at a path where there is nothing.
+///
+/// # Errors
+/// The bytes are no catalogue, SQLite, or the disk.
+pub fn make_ready(path: &Path, bundled: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+    let volume = Volume::read(GzDecoder::new(bundled))?;
+    let mut conn = Connection::open(path)?;
+    fill(&mut conn, vec![volume], &volume::stamp_of(bundled))?;
+    conn.close().map_err(|(_, e)| e.into())
+}
+
+/// Puts the index that comes with the program where there is none yet. Whoever is first wins: an index that another
+/// process has open is never replaced.
+fn unpack(path: &Path) -> io::Result<()> {
+    static NTH: AtomicU64 = AtomicU64::new(0);
+    let mut bytes = Vec::new();
+    GzDecoder::new(READY).read_to_end(&mut bytes)?;
+    // What an index that was deleted has left would be played back into this one.
+    let _ = std::fs::remove_file(path.with_extension("db-journal"));
+    let fresh = path.with_extension(format!("new-{}-{}", std::process::id(), NTH.fetch_add(1, Relaxed)));
+    std::fs::write(&fresh, bytes)?;
+    let placed = std::fs::hard_link(&fresh, path);
+    let _ = std::fs::remove_file(&fresh);
+    placed
 }
 
 fn is_broken(error: &rusqlite::Error) -> bool {
@@ -69,13 +102,33 @@ fn is_broken(error: &rusqlite::Error) -> bool {
 fn open_at(home: &Path, path: &Path) -> rusqlite::Result<Connection> {
     let stamp = volume::stamp(home);
     let _ = volume::make_folder(home);
+    if !path.exists()
+        && volume::snapshots(home).is_empty()
+        && let Err(e) = unpack(path)
+    {
+        tracing::debug!("the index that comes with the program is not used: {e}");
+    }
     let mut conn = Connection::open(path)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY;")?;
     if read_stamp(&conn)? != Some(stamp.clone()) {
-        fill(&mut conn, home, &stamp)?;
+        fill(&mut conn, all(home), &stamp)?;
     }
     Ok(conn)
+}
+
+/// All that the index of a home is made of. What was fetched comes first: of two that are trusted alike, the fresher facts
+/// count.
+fn all(home: &Path) -> Vec<Volume> {
+    let mut volumes: Vec<Volume> = Vec::new();
+    for path in volume::snapshots(home) {
+        match std::fs::File::open(&path).and_then(Volume::read) {
+            Ok(volume) => volumes.push(volume),
+            Err(e) => tracing::warn!("{} is left out of the index: {e}", path.display()),
+        }
+    }
+    volumes.extend(Volume::bundled());
+    volumes
 }
 
 /// The stamp of the index as it stands; `None` where there is none yet.
@@ -97,17 +150,8 @@ struct Row {
     sources: i64,
 }
 
-/// Makes the index of everything there is, in one transaction.
-fn fill(conn: &mut Connection, home: &Path, stamp: &str) -> rusqlite::Result<()> {
-    // What was fetched comes first: of two that are trusted alike, the fresher facts count.
-    let mut volumes: Vec<Volume> = Vec::new();
-    for path in volume::snapshots(home) {
-        match std::fs::File::open(&path).and_then(Volume::read) {
-            Ok(volume) => volumes.push(volume),
-            Err(e) => tracing::warn!("{} is left out of the index: {e}", path.display()),
-        }
-    }
-    volumes.extend(Volume::bundled());
+/// Makes the index of these catalogues, in one transaction.
+fn fill(conn: &mut Connection, volumes: Vec<Volume>, stamp: &str) -> rusqlite::Result<()> {
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if !stamp.is_empty() && read_stamp(&transaction)?.as_deref() == Some(stamp) {
         // Another process made it while this one waited.
@@ -404,5 +448,48 @@ mod tests {
         assert!(of_host(&conn, "quokka-shop.com").is_empty());
         let all = of_host(&conn, "www.quokka-shop.com");
         assert_eq!((all.len(), all[0].0.level), (1, Level::Curated), "{all:?}");
+    }
+
+    fn ready() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(READY).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn entries(conn: &Connection) -> i64 {
+        conn.query_row("SELECT count(*) FROM listing", [], |r| r.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_new_home_gets_the_index_that_was_made_ahead_whatever_an_old_one_left_and_whoever_comes_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = volume::folder(home.path()).join("index.db");
+        for round in 0..2 {
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| entries(&open(home.path()).unwrap()))).collect();
+                assert!(all.into_iter().all(|one| one.join().unwrap() > 3_000));
+            });
+            assert!(std::fs::read(&path).unwrap() == ready(), "round {round}: it was made anew");
+            let left: Vec<_> = std::fs::read_dir(volume::folder(home.path())).unwrap().collect();
+            assert_eq!(left.len(), 1, "{left:?}");
+            // A hot journal of an index that was deleted: one page, the second, which was all zeros (sqlite.org/fileformat.html,
+            // section 3).
+            std::fs::remove_file(&path).unwrap();
+            let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+            for number in [1u32, 0, 436, 512, 4096] {
+                journal.extend(number.to_be_bytes());
+            }
+            journal.resize(512, 0);
+            journal.extend(2u32.to_be_bytes());
+            journal.resize(512 + 4 + 4096 + 4, 0);
+            std::fs::write(path.with_extension("db-journal"), journal).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_is_in_the_first_index_of_a_home_too() {
+        let (_home, conn) = index(&[("a", "2026-08-01", vec![at("https://quokka-shop.com/x", Level::Listed)])]);
+        assert_eq!(of_host(&conn, "quokka-shop.com").len(), 1);
+        assert!(entries(&conn) > 3_000);
     }
 }

@@ -162,11 +162,16 @@ pub fn make_folder(home: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder(home))
 }
 
-/// What changes whenever anything that the index is made of does.
-pub fn stamp(home: &Path) -> String {
+/// What changes whenever the bundled catalogue does, or how an index is made of it.
+pub fn stamp_of(gz: &[u8]) -> String {
     // A gzip file ends with the checksum of what is in it.
-    let tail = &BYTES[BYTES.len().saturating_sub(8)..];
-    let mut stamp = format!("8 {}", data_encoding::HEXLOWER.encode(tail));
+    let tail = &gz[gz.len().saturating_sub(8)..];
+    format!("8 {}", data_encoding::HEXLOWER.encode(tail))
+}
+
+/// What changes whenever anything that the index of a home is made of does.
+pub fn stamp(home: &Path) -> String {
+    let mut stamp = stamp_of(BYTES);
     for path in snapshots(home) {
         let Ok(meta) = std::fs::metadata(&path) else { continue };
         let changed = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
