@@ -175,6 +175,51 @@ async fn a_bare_domain_that_redirects_is_told_and_nothing_is_sent_on() {
 }
 
 #[tokio::test]
+async fn a_bare_domain_that_answers_at_its_www_is_described_and_bought_from_there() {
+    let world = World::new().await;
+    let node = world.node().clone();
+    let seller = Seller::start(move |hit| {
+        let at = hit.headers.get("host").and_then(|h| h.to_str().ok()).unwrap_or_default().to_owned();
+        let paths = json!({ "/quotes": { "post": { "summary": "Search quotes", "responses": { "402": {} },
+            "requestBody": { "content": { "application/json": { "schema": { "type": "object",
+                "properties": { "query": { "type": "string" } }, "required": ["query"] } } } } } } });
+        let openapi = json!({ "openapi": "3.1.0", "info": { "title": "Quokka", "version": "1" }, "paths": paths });
+        match hit.uri.path() {
+            path if !at.starts_with("www.") => {
+                Reply::status(301, "").header("location", &format!("http://www.{at}{path}"))
+            }
+            "/openapi.json" => Reply::ok(openapi.to_string()),
+            "/quotes" if hit.credential().is_some() => Reply::ok(r#"{"quotes":["quokka"]}"#),
+            "/quotes" => {
+                let invoice = node.invoice(10_000, "quotes", 600).unwrap();
+                Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+            }
+            _ => Reply::status(404, "{}"),
+        }
+    })
+    .await;
+    let bare = |path: &str| seller.url(path).replace("127.0.0.1", "shop.localhost");
+    let www = |path: &str| seller.url(path).replace("127.0.0.1", "www.shop.localhost");
+    let host = world.host().await;
+    let all = look(&host, json!({ "url": bare("/") })).await;
+    assert_eq!(rows(&all), ["POST /quotes - -"], "{}", all.text());
+    assert!(flags(&all).contains(&"host_redirects".to_owned()), "{}", all.text());
+    let one = look(&host, json!({ "url": bare("/quotes") })).await;
+    assert!(flags(&one).contains(&"host_redirects".to_owned()), "{}", one.text());
+    assert_eq!((&one.facts()["price"], &one.facts()["price_basis"]), (&json!("10 sat"), &json!("live_402")));
+    assert_eq!(one.facts()["endpoint"]["url"], www("/quotes"));
+    let next = &one.facts()["next"];
+    assert_eq!((&next["tool"], &next["arguments"]["url"]), (&json!("fetch_paid"), &json!(www("/quotes"))));
+    // The seller is found where it answers: nothing that buys or shows what was bought is sent to the bare domain.
+    assert_eq!(host.fetch(next["arguments"].clone()).await.outcome(), "bought");
+    let at_bare = |h: &&Hit| h.headers.get("host").is_some_and(|v| v.as_bytes().starts_with(b"shop."));
+    let hits = seller.hits();
+    assert!(hits.iter().filter(at_bare).all(|h| h.method == Method::GET && h.credential().is_none()));
+    assert_eq!(world.spent_msat(), 10_000);
+    world.verify_money().await;
+}
+
+#[tokio::test]
 async fn both_meanings_of_payment_info_are_read_and_unknown_assets_have_no_price() {
     let world = World::new().await;
     let host = world.host().await;
