@@ -2,28 +2,20 @@
 //! the model reads less than 6,000 tokens, that nothing of the answer is lost, and that the first words are about the money. `BURSAR_PRINT_ANSWERS=1` prints what the model would read.
 
 mod support;
+#[path = "support/tokens.rs"]
+mod tokens;
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
 use support::{Drip, Hit, Host, Reply, Seller, Then, Told, World, seller::opens, token_for};
+use tokens::tokens;
 
 /// What every purchase here costs.
 const PRICE: u64 = 21_000;
 /// What a model may be made to read at once, in tokens.
 const MOST: usize = 6_000;
-
-static TOKENIZERS: LazyLock<[tiktoken_rs::CoreBPE; 2]> =
-    LazyLock::new(|| [tiktoken_rs::o200k_base().unwrap(), tiktoken_rs::cl100k_base().unwrap()]);
-
-/// What a text costs a model: the most that one of two tokenizers counts.
-fn tokens(text: &str) -> usize {
-    TOKENIZERS.iter().map(|t| t.encode_ordinary(text).len()).max().unwrap()
-}
 
 /// A seller that hands over these goods once 21 sat were paid.
 async fn shop(world: &World, goods: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Seller {

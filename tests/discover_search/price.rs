@@ -124,7 +124,7 @@ async fn a_price_in_dollars_that_was_told_caps_what_is_paid_even_where_one_is_re
         json!({ "url": url, "json": { "text": format!("text {n}"), "image_url": "https://example.com/a.png" } })
     };
     let told = async |query: &str, path: &str, live: bool| {
-        let found = search(&host, json!({ "query": query, "live": live, "payable_only": true })).await;
+        let found = search(&host, json!({ "query": query, "live": live, "payable_only": true, "limit": 2 })).await;
         let url = format!("{}{path}", world.sandbox.ntriq_url());
         let one = results(&found).into_iter().find(|r| r["url"] == url);
         one.unwrap_or_else(|| panic!("{}", found.text()))["price"].as_str().unwrap().to_owned()

@@ -184,3 +184,29 @@ async fn a_host_that_looks_like_a_known_one_is_warned_of_when_it_is_looked_at() 
     assert!(told.facts()["flags"].as_array().unwrap().contains(&json!("lookalike_host")));
     assert_eq!(told.facts()["next"]["arguments"]["url"], "https://www.pullthatupjamie.ai/");
 }
+
+#[tokio::test]
+async fn a_live_search_asks_at_most_three_each_once_with_the_listed_method() {
+    let mut world = World::new().await;
+    let node = world.node().clone();
+    let asks = Seller::start(move |_| {
+        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await;
+    // Five hosts that are one, so that none of them has more than its share of a page.
+    let at = |host: &str| asks.url("/x").replace("127.0.0.1", &format!("{host}.localhost"));
+    let rows = ["a", "b", "c", "d", "e"].map(|host| lightning(&at(host), "Quokka tally", 5, true));
+    let catalog = index402(rows.to_vec()).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    let told = search(&world.host().await, json!({ "query": "quokka tally", "live": true })).await;
+    let all = results(&told);
+    let live = all.iter().filter(|r| r["price_basis"] == "live_402");
+    assert_eq!((all.len(), live.count()), (5, 3), "{}", told.text());
+    let hits = asks.hits();
+    let hosts: std::collections::BTreeSet<_> = hits.iter().map(|h| h.headers["host"].to_str().unwrap()).collect();
+    assert_eq!((hits.len(), hosts.len()), (3, 3));
+    assert!(hits.iter().all(|h| h.method == "GET"));
+    assert_eq!(world.spent_msat(), 0);
+}
