@@ -93,6 +93,14 @@ pub async fn index402(rows: Vec<Value>) -> Seller {
     .await
 }
 
+/// Lists these rows in a world, as a refresh of 402index does.
+pub async fn list(world: &mut World, rows: Vec<Value>) {
+    let catalog = index402(rows).await;
+    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
+    let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
+    assert_eq!(code, 0, "{err}");
+}
+
 /// A world that has one catalogue and has fetched it.
 pub async fn world_with(name: &str, catalog: &Seller) -> World {
     let world = World::with(&format!("[catalog.sources]\n{name:?} = {:?}\n", catalog.url("/list"))).await;

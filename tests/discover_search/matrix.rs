@@ -23,7 +23,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Bare, Reply, Seller, World, index402, results, search, support::token_for, trust::lightning};
+use crate::{Bare, Reply, Seller, World, list, results, search, support::token_for, trust::lightning};
 
 const V1: &str = r#"{"x402Version":1,"error":"X-PAYMENT header is required","accepts":[{"scheme":"exact","network":"base",
     "maxAmountRequired":"10000","resource":"https://x.example/x","description":"","mimeType":"","payTo":"0x124AaFfF8Ef45F2cA953807aF09Aacec2D9F8307",
@@ -64,9 +64,7 @@ async fn shop() -> (World, Seller) {
     .await;
     let rows = ["same", "higher", "unavailable", "busy", "html", "open", "first", "older", "newer", "blog"];
     let row = |name: &&str| lightning(&seller.url(&format!("/{name}")), &format!("Quokka row {name}"), 10, true);
-    let catalog = index402(rows.iter().map(row).collect()).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, rows.iter().map(row).collect()).await;
     (world, seller)
 }
 

@@ -3,7 +3,7 @@
 use bursar::sandbox::NtriqMode;
 use serde_json::{Value, json};
 
-use crate::{Reply, Seller, World, index402, ntriq, results, search, support::token_for, trust::lightning};
+use crate::{Reply, Seller, World, list, ntriq, results, search, support::token_for, trust::lightning};
 
 /// A world in which one seller is listed at 10 sat and asks what its path says.
 async fn world() -> (World, Seller) {
@@ -18,10 +18,8 @@ async fn world() -> (World, Seller) {
         Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
     })
     .await;
-    let catalog = index402(vec![lightning(&asks.url("/ask/{sats}"), "Quokka tally", 10, true)]).await;
     let mut world = world;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![lightning(&asks.url("/ask/{sats}"), "Quokka tally", 10, true)]).await;
     (world, asks)
 }
 
@@ -59,9 +57,7 @@ async fn a_price_of_a_listing_that_names_no_method_binds_every_method() {
     .await;
     let mut row = lightning(&asks.url("/ask"), "Quokka tally", 10, true);
     row["http_method"] = json!(null);
-    let catalog = index402(vec![row]).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![row]).await;
     let host = world.host().await;
     assert_eq!(results(&search(&host, json!({ "query": "quokka tally" })).await)[0]["price"], "10 sat");
     for call in [json!({ "url": asks.url("/ask") }), json!({ "url": asks.url("/ask"), "method": "POST", "json": {} })] {
@@ -79,10 +75,8 @@ async fn a_price_of_a_listing_that_names_no_method_binds_every_method() {
 async fn the_next_call_follows_the_live_price_and_never_allows_more_than_the_caller_did() {
     let (world, asks) = world().await;
     let row = |path: &str| lightning(&asks.url(path), "Numbat tally", 10, true);
-    let catalog = index402(vec![row("/ask/30"), row("/ask/11")]).await;
     let mut world = world;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![row("/ask/30"), row("/ask/11")]).await;
     let host = world.host().await;
     let most = async |arguments: Value| {
         let told = search(&host, arguments).await;

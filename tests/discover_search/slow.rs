@@ -13,7 +13,7 @@ use bursar::{
 use serde_json::{Value, json};
 
 use crate::{
-    Reply, Seller, World, index402, results, search,
+    Reply, Seller, World, list, results, search,
     support::{Drip, Gate, Then, token_for},
     trust::lightning,
 };
@@ -73,9 +73,7 @@ async fn a_slow_seller_keeps_its_listed_price_and_holds_up_no_other() {
     })
     .await;
     let row = |name: &str| lightning(&seller.url(&format!("/{name}")), "Quokka tally", 10, true);
-    let catalog = index402(vec![row("slow"), row("quick")]).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![row("slow"), row("quick")]).await;
     let mut config = config(&world);
     config.waits.look = Duration::from_secs(1);
     config.nwc = Some(world.sandbox.nwc_uri());

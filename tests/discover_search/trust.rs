@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Reply, Seller, World, index402, results, search, support::token_for};
+use crate::{Reply, Seller, World, list, results, search, support::token_for};
 
 /// A row of a seller that takes Lightning.
 pub fn lightning(url: &str, name: &str, sats: u64, vouched: bool) -> Value {
@@ -40,10 +40,7 @@ async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
             lightning("https://quokka-shop.com/known", "Quokka tally", 3, !vouched),
             lightning(&asks.url(path), "Quokka tally", 3, vouched),
         ];
-        let catalog = index402(rows).await;
-        world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-        let (code, _, err) = world.run(&["catalog", "refresh", "402index"]).await;
-        assert_eq!(code, 0, "{err}");
+        list(&mut world, rows).await;
         let host = world.host().await;
         let before = quokkas(&host).await;
         assert_ne!(before[0].0, first, "{before:?}");
@@ -69,9 +66,7 @@ async fn a_seller_that_was_refused_for_asking_more_than_it_lists_sinks_and_is_no
         lightning(&asks.url("/bait"), "Quokka tally", 10, true),
         lightning("https://quokka-shop.com/known", "Quokka tally", 10, true),
     ];
-    let catalog = index402(rows).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, rows).await;
     let host = world.host().await;
     assert_eq!(quokkas(&host).await[0], ("/bait".into(), "listed".into(), "10 sat".into()));
     let refused = host.fetch(json!({ "url": asks.url("/bait") })).await;
@@ -91,10 +86,8 @@ async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
         Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
     })
     .await;
-    let catalog = index402(vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
     let mut world = world;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
     let host = world.host().await;
     assert_eq!(quokkas(&host).await, [("/x".into(), "unverified".into(), "2 sat".into())]);
     let told = search(&host, json!({ "query": "quokka tally", "live": true })).await;
@@ -118,9 +111,7 @@ async fn a_seller_of_lightning_that_was_just_asked_is_not_asked_again_by_a_searc
         Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
     })
     .await;
-    let catalog = index402(vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
     let host = world.host().await;
     for basis in ["live_402", "seen_here", "seen_here"] {
         let told = search(&host, json!({ "query": "quokka tally", "live": true })).await;
@@ -197,9 +188,7 @@ async fn a_live_search_asks_at_most_three_each_once_with_the_listed_method() {
     // Five hosts that are one, so that none of them has more than its share of a page.
     let at = |host: &str| asks.url("/x").replace("127.0.0.1", &format!("{host}.localhost"));
     let rows = ["a", "b", "c", "d", "e"].map(|host| lightning(&at(host), "Quokka tally", 5, true));
-    let catalog = index402(rows.to_vec()).await;
-    world.set_config(&format!("[catalog.sources]\n402index = {:?}\n", catalog.url("/list")));
-    assert_eq!(world.run(&["catalog", "refresh", "402index"]).await.0, 0);
+    list(&mut world, rows.to_vec()).await;
     let told = search(&world.host().await, json!({ "query": "quokka tally", "live": true })).await;
     let all = results(&told);
     let live = all.iter().filter(|r| r["price_basis"] == "live_402");

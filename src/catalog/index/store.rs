@@ -88,8 +88,7 @@ fn unpack(path: &Path) -> io::Result<()> {
     // What an index that was deleted has left would be played back into this one.
     let _ = std::fs::remove_file(path.with_extension("db-journal"));
     let fresh = path.with_extension(format!("new-{}-{}", std::process::id(), NTH.fetch_add(1, Relaxed)));
-    std::fs::write(&fresh, bytes)?;
-    let placed = std::fs::hard_link(&fresh, path);
+    let placed = std::fs::write(&fresh, bytes).and_then(|()| std::fs::hard_link(&fresh, path));
     let _ = std::fs::remove_file(&fresh);
     placed
 }
