@@ -70,6 +70,7 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
                 assert!(found["url"].as_str().unwrap().starts_with("https://xn--pullthatupjame-ibm.ai/"));
                 assert!(found["flags"].as_array().unwrap().contains(&json!("lookalike_host")));
                 assert_eq!(found["payable"], false);
+                assert!(found["why_not"].as_str().unwrap().contains("looks like"), "{found}");
                 let plain = search(&host, json!({ "query": "podcast search", "limit": 10 })).await;
                 assert_eq!(hosts(&plain)[0], "www.pullthatupjamie.ai", "{}", plain.text());
             }
@@ -81,6 +82,7 @@ async fn each_hostile_listing_is_dropped_cleaned_or_flagged() {
                 let found = found.unwrap_or_else(|| panic!("{id} is not there: {json}"));
                 assert!(found["flags"].as_array().unwrap().contains(&json!("cross_origin")), "{found}");
                 assert_eq!(found["payable"], false);
+                assert!(found["why_not"].as_str().unwrap().contains("another host"), "{found}");
             }
             other => panic!("{id}: nobody knows what {other} expects"),
         }

@@ -366,6 +366,7 @@ pub(super) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::index::listing::ListedInput;
 
     /// An index of these catalogues, each of one source with its day.
     fn index(volumes: &[(&str, &str, Vec<Listing>)]) -> (tempfile::TempDir, Connection) {
@@ -404,15 +405,18 @@ mod tests {
         let mut stranger = at(url, Level::Listed);
         stranger.flag("cross_origin");
         stranger.example = Some(serde_json::json!({"q": "stranger"}));
+        let takes = |field: &str| Some(ListedInput { required: vec![field.into()], ..ListedInput::default() });
+        stranger.input = takes("theirs");
         for (level, flagged) in [(Level::Curated, false), (Level::Listed, true)] {
             for names in [["a", "b"], ["b", "a"]] {
                 let [mine, theirs] = names;
                 let (_home, conn) = index(&[
-                    (mine, "2026-08-01", vec![at(url, level)]),
+                    (mine, "2026-08-01", vec![Listing { input: takes("mine"), ..at(url, level) }]),
                     (theirs, "2026-08-01", vec![stranger.clone()]),
                 ]);
                 let all = of_host(&conn, "quokka-shop.com");
                 assert_eq!(all.len(), 1);
+                assert!(level == Level::Listed || all[0].0.input == takes("mine"), "{level:?}");
                 assert_eq!((all[0].0.has("cross_origin"), all[0].0.example.is_some()), (flagged, flagged), "{level:?}");
             }
         }
