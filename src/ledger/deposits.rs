@@ -137,9 +137,10 @@ fn top_ups_of(deposit: &str) -> String {
     format!("t:{deposit}:")
 }
 
-/// The ids of a deposit's purchase and of its top-ups, whose keys begin as [`top_ups_of`] writes them; `;` follows `:`.
+/// The ids of a deposit's purchase (`?1`), whose it is (`?2`), and of its top-ups, whose keys begin with [`top_ups_of`]
+/// (`?3`); a hash in hex digits follows, and sorts before `~`.
 const FAMILY: &str = "SELECT purchase_id FROM purchase WHERE purchase_id = ?1 OR (principal = ?2
-    AND idem_key > 't:'||?1||':' AND idem_key < 't:'||?1||';')";
+    AND idem_key > ?3 AND idem_key < ?3||'~')";
 
 const DEPOSIT: &str =
     "SELECT d.purchase_id, p.principal, p.origin, p.host, p.path, p.method, d.realm, i.payee, d.wallet,
@@ -190,8 +191,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Deposit> {
 /// What a deposit's purchase and its top-ups brought to the seller, fees aside.
 fn paid_in(conn: &Connection, deposit: &Deposit) -> Result<Amount, LedgerError> {
     let sql = format!("SELECT ifnull(sum(spent), 0) FROM intent WHERE purchase_id IN({FAMILY})");
+    let id = deposit.purchase.to_string();
     let sum: i64 =
-        conn.prepare_cached(&sql)?.query_row(params![deposit.purchase.to_string(), deposit.principal], |r| r.get(0))?;
+        conn.prepare_cached(&sql)?.query_row(params![id, deposit.principal, top_ups_of(&id)], |r| r.get(0))?;
     let amount = u64::try_from(sum).ok().and_then(|sum| Amount::new(deposit.used.currency(), sum));
     amount.ok_or_else(|| LedgerError::Broken(format!("{} was paid in", deposit.purchase)))
 }
@@ -298,7 +300,7 @@ fn credit(
     );
     let windows: Vec<(i64, i64, i64)> = conn
         .prepare_cached(&sql)?
-        .query_map(params![key, deposit.principal], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+        .query_map(params![key, deposit.principal, top_ups_of(&key)], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
         .collect::<Result<_, _>>()?;
     for (budget, win, spent) in windows {
         let spent_in_window: i64 = conn.query_row(

@@ -87,6 +87,7 @@ impl Run<'_> {
             _ => Input::SellerAnswered,
         })
     }
+
     /// Opens the session of a deposit, with the call itself.
     async fn open(&mut self, at: &Standing, request: &Request, flight: &watch::Sender<Flight>) -> Result<Input, No> {
         let Some(mut held) = self.purse.hold_deposit(at.id).await? else {

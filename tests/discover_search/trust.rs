@@ -11,6 +11,16 @@ pub fn lightning(url: &str, name: &str, sats: u64, vouched: bool) -> Value {
             "probe_status": if vouched { "probeable" } else { "unknown" } })
 }
 
+/// A seller that asks this many msat for whatever is called.
+async fn asking(world: &World, msat: u64) -> Seller {
+    let node = world.node().clone();
+    Seller::start(move |_| {
+        let invoice = node.invoice(msat, "quokkas", 600).unwrap();
+        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
+    })
+    .await
+}
+
 /// The results of a search for quokkas, as their trust and price by the path of their address.
 async fn quokkas(host: &crate::Host) -> Vec<(String, String, String)> {
     let told = search(host, json!({ "query": "quokka tally" })).await;
@@ -56,12 +66,7 @@ async fn a_seller_that_delivered_rises_and_one_that_did_not_sinks() {
 #[tokio::test]
 async fn a_seller_that_was_refused_for_asking_more_than_it_lists_sinks_and_is_not_verified() {
     let mut world = World::new().await;
-    let node = world.node().clone();
-    let asks = Seller::start(move |_| {
-        let invoice = node.invoice(500_000, "quokkas", 600).unwrap();
-        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
-    })
-    .await;
+    let asks = asking(&world, 500_000).await;
     let rows = vec![
         lightning(&asks.url("/bait"), "Quokka tally", 10, true),
         lightning("https://quokka-shop.com/known", "Quokka tally", 10, true),
@@ -79,14 +84,8 @@ async fn a_seller_that_was_refused_for_asking_more_than_it_lists_sinks_and_is_no
 
 #[tokio::test]
 async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
-    let world = World::new().await;
-    let node = world.node().clone();
-    let asks = Seller::start(move |_| {
-        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
-        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
-    })
-    .await;
-    let mut world = world;
+    let mut world = World::new().await;
+    let asks = asking(&world, 5_000).await;
     list(&mut world, vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
     let host = world.host().await;
     assert_eq!(quokkas(&host).await, [("/x".into(), "unverified".into(), "2 sat".into())]);
@@ -105,12 +104,7 @@ async fn a_look_makes_an_endpoint_verified_and_a_changed_price_is_told() {
 #[tokio::test]
 async fn a_seller_of_lightning_that_was_just_asked_is_not_asked_again_by_a_search() {
     let mut world = World::new().await;
-    let node = world.node().clone();
-    let asks = Seller::start(move |_| {
-        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
-        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
-    })
-    .await;
+    let asks = asking(&world, 5_000).await;
     list(&mut world, vec![lightning(&asks.url("/x"), "Quokka tally", 2, false)]).await;
     let host = world.host().await;
     for basis in ["live_402", "seen_here", "seen_here"] {
@@ -179,12 +173,7 @@ async fn a_host_that_looks_like_a_known_one_is_warned_of_when_it_is_looked_at() 
 #[tokio::test]
 async fn a_live_search_asks_at_most_three_each_once_with_the_listed_method() {
     let mut world = World::new().await;
-    let node = world.node().clone();
-    let asks = Seller::start(move |_| {
-        let invoice = node.invoice(5_000, "quokkas", 600).unwrap();
-        Reply::l402(&token_for(&invoice.payment_hash), &invoice.bolt11)
-    })
-    .await;
+    let asks = asking(&world, 5_000).await;
     // Five hosts that are one, so that none of them has more than its share of a page.
     let at = |host: &str| asks.url("/x").replace("127.0.0.1", &format!("{host}.localhost"));
     let rows = ["a", "b", "c", "d", "e"].map(|host| lightning(&at(host), "Quokka tally", 5, true));
